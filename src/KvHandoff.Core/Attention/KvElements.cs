@@ -1,0 +1,90 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using KvHandoff.Numerics;
+
+namespace KvHandoff.Attention;
+
+/// <summary>One format of the stored rows as the attention loops see it. A new element type is one more implementation.</summary>
+interface IKvElement
+{
+    /// <summary>Bytes of one element.</summary>
+    static abstract int SizeBytes { get; }
+
+    /// <summary>
+    /// Whether widening costs so much that rows shared by several head tiles are widened into scratch once, instead of in
+    /// registers by each tile.
+    /// </summary>
+    static abstract bool WidensIntoScratch { get; }
+
+    /// <summary>Widens whole rows; exact.</summary>
+    static abstract void Widen(ReadOnlySpan<byte> rows, Span<float> singles);
+
+    /// <summary>Loads one vector of elements and widens it to binary32.</summary>
+    static abstract TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct;
+}
+
+readonly struct Float32Element : IKvElement
+{
+    public static int SizeBytes => 4;
+
+    public static bool WidensIntoScratch => false;
+
+    public static void Widen(ReadOnlySpan<byte> rows, Span<float> singles) => MemoryMarshal.Cast<byte, float>(rows).CopyTo(singles);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        TWidth.Load32(ref source, offsetBytes);
+}
+
+readonly struct BFloat16Element : IKvElement
+{
+    public static int SizeBytes => 2;
+
+    // A zero-extending load and a shift run beside the multiplications.
+    public static bool WidensIntoScratch => false;
+
+    public static void Widen(ReadOnlySpan<byte> rows, Span<float> singles) =>
+        ElementConversion.ToSingle(MemoryMarshal.Cast<byte, BFloat16>(rows), singles);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        BFloat16Operator.Decode<TWidth, TVector>(TWidth.Load16(ref source, offsetBytes));
+}
+
+readonly struct HalfElement : IKvElement
+{
+    public static int SizeBytes => 2;
+
+    public static bool WidensIntoScratch => true;
+
+    public static void Widen(ReadOnlySpan<byte> rows, Span<float> singles) =>
+        ElementConversion.ToSingle(MemoryMarshal.Cast<byte, Half>(rows), singles);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        HalfOperator.Decode<TWidth, TVector>(TWidth.Load16(ref source, offsetBytes));
+}
+
+readonly struct Fp8E4M3Element : IKvElement
+{
+    public static int SizeBytes => 1;
+
+    public static bool WidensIntoScratch => true;
+
+    public static void Widen(ReadOnlySpan<byte> rows, Span<float> singles) =>
+        ElementConversion.ToSingle(MemoryMarshal.Cast<byte, Fp8E4M3>(rows), singles);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Fp8E4M3Operator.Decode<TWidth, TVector>(TWidth.Load8(ref source, offsetBytes));
+}

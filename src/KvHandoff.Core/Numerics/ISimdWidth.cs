@@ -1,0 +1,72 @@
+namespace KvHandoff.Numerics;
+
+/// <summary>
+/// The vector operations that kernels are written in, on 32-bit lanes, so that a loop exists once for every width.
+/// A vector is always handed around as its raw bits; operations named <c>...Single</c> read the lanes as binary32.
+/// </summary>
+/// <typeparam name="TVector"><c>Vector128</c>, <c>Vector256</c> or <c>Vector512</c> of <see cref="uint"/>.</typeparam>
+interface ISimdWidth<TVector>
+    where TVector : struct
+{
+    /// <summary>32-bit lanes of one vector.</summary>
+    static abstract int Lanes { get; }
+
+    static abstract TVector Create(uint value);
+
+    static abstract TVector And(TVector left, TVector right);
+
+    static abstract TVector Or(TVector left, TVector right);
+
+    static abstract TVector Add(TVector left, TVector right);
+
+    static abstract TVector Subtract(TVector left, TVector right);
+
+    /// <summary>Unsigned minimum.</summary>
+    static abstract TVector Min(TVector left, TVector right);
+
+    /// <summary>Unsigned maximum.</summary>
+    static abstract TVector Max(TVector left, TVector right);
+
+    /// <summary>Unsigned maximum of 16-bit lanes.</summary>
+    static abstract TVector MaxUInt16(TVector left, TVector right);
+
+    static abstract TVector ShiftLeft(TVector value, int count);
+
+    /// <summary>Shifts zeros in.</summary>
+    static abstract TVector ShiftRight(TVector value, int count);
+
+    /// <summary>All ones where <paramref name="left"/> is greater; both sides must be below 2^31.</summary>
+    static abstract TVector GreaterThan(TVector left, TVector right);
+
+    /// <summary>Takes <paramref name="whenSet"/> where the mask is all ones, <paramref name="otherwise"/> where it is zero.</summary>
+    static abstract TVector Select(TVector mask, TVector whenSet, TVector otherwise);
+
+    static abstract TVector AddSingle(TVector left, TVector right);
+
+    static abstract TVector SubtractSingle(TVector left, TVector right);
+
+    static abstract TVector MultiplySingle(TVector left, TVector right);
+
+    /// <summary>The largest 32-bit lane, unsigned.</summary>
+    static abstract uint LargestUInt32(TVector value);
+
+    /// <summary>The largest 16-bit lane, unsigned.</summary>
+    static abstract uint LargestUInt16(TVector value);
+
+    /// <summary>Loads full lanes.</summary>
+    static abstract TVector Load32(ref byte source, nuint offsetBytes);
+
+    /// <summary>Loads one 16-bit number a lane, zero-extended.</summary>
+    static abstract TVector Load16(ref byte source, nuint offsetBytes);
+
+    /// <summary>Loads one byte a lane, zero-extended.</summary>
+    static abstract TVector Load8(ref byte source, nuint offsetBytes);
+
+    static abstract void Store32(TVector value, ref byte destination, nuint offsetBytes);
+
+    /// <summary>Stores the lanes of two vectors, each below 2^16, as 16-bit numbers.</summary>
+    static abstract void Store16(TVector first, TVector second, ref byte destination, nuint offsetBytes);
+
+    /// <summary>Stores the lanes of four vectors, each below 2^8, as bytes.</summary>
+    static abstract void Store8(TVector first, TVector second, TVector third, TVector fourth, ref byte destination, nuint offsetBytes);
+}

@@ -1,0 +1,105 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace KvHandoff.Numerics;
+
+/// <summary>256-bit vectors: AVX2.</summary>
+readonly struct Width256 : ISimdWidth<Vector256<uint>>
+{
+    public static int Lanes => 8;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Create(uint value) => Vector256.Create(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> And(Vector256<uint> left, Vector256<uint> right) => left & right;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Or(Vector256<uint> left, Vector256<uint> right) => left | right;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Add(Vector256<uint> left, Vector256<uint> right) => left + right;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Subtract(Vector256<uint> left, Vector256<uint> right) => left - right;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Min(Vector256<uint> left, Vector256<uint> right) => Vector256.Min(left, right);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Max(Vector256<uint> left, Vector256<uint> right) => Vector256.Max(left, right);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> MaxUInt16(Vector256<uint> left, Vector256<uint> right) =>
+        Vector256.Max(left.AsUInt16(), right.AsUInt16()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> ShiftLeft(Vector256<uint> value, int count) => value << count;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> ShiftRight(Vector256<uint> value, int count) => value >>> count;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> GreaterThan(Vector256<uint> left, Vector256<uint> right) =>
+        Vector256.GreaterThan(left.AsInt32(), right.AsInt32()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Select(Vector256<uint> mask, Vector256<uint> whenSet, Vector256<uint> otherwise) =>
+        Vector256.ConditionalSelect(mask, whenSet, otherwise);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> AddSingle(Vector256<uint> left, Vector256<uint> right) =>
+        (left.AsSingle() + right.AsSingle()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> SubtractSingle(Vector256<uint> left, Vector256<uint> right) =>
+        (left.AsSingle() - right.AsSingle()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> MultiplySingle(Vector256<uint> left, Vector256<uint> right) =>
+        (left.AsSingle() * right.AsSingle()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint LargestUInt32(Vector256<uint> value) =>
+        Width128.LargestUInt32(Width128.Max(value.GetLower(), value.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint LargestUInt16(Vector256<uint> value) =>
+        Width128.LargestUInt16(Width128.MaxUInt16(value.GetLower(), value.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Load32(ref byte source, nuint offsetBytes) =>
+        Vector256.LoadUnsafe(ref source, offsetBytes).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Load16(ref byte source, nuint offsetBytes) =>
+        Avx2.ConvertToVector256Int32(Vector128.LoadUnsafe(ref source, offsetBytes).AsUInt16()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Load8(ref byte source, nuint offsetBytes) =>
+        Avx2.ConvertToVector256Int32(
+            Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<ulong>(ref Unsafe.AddByteOffset(ref source, offsetBytes))).AsByte()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store32(Vector256<uint> value, ref byte destination, nuint offsetBytes) =>
+        value.AsByte().StoreUnsafe(ref destination, offsetBytes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store16(Vector256<uint> first, Vector256<uint> second, ref byte destination, nuint offsetBytes)
+    {
+        // The pack works inside 128-bit halves; the permutation puts the quarters back in order.
+        Vector256<ulong> packed = Avx2.PackUnsignedSaturate(first.AsInt32(), second.AsInt32()).AsUInt64();
+        Avx2.Permute4x64(packed, 0b11_01_10_00).AsByte().StoreUnsafe(ref destination, offsetBytes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store8(
+        Vector256<uint> first, Vector256<uint> second, Vector256<uint> third, Vector256<uint> fourth, ref byte destination, nuint offsetBytes)
+    {
+        Vector256<short> low = Avx2.PackUnsignedSaturate(first.AsInt32(), second.AsInt32()).AsInt16();
+        Vector256<short> high = Avx2.PackUnsignedSaturate(third.AsInt32(), fourth.AsInt32()).AsInt16();
+        Vector256<int> packed = Avx2.PackUnsignedSaturate(low, high).AsInt32();
+        Avx2.PermuteVar8x32(packed, Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte().StoreUnsafe(ref destination, offsetBytes);
+    }
+}

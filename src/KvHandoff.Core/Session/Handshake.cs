@@ -1,0 +1,99 @@
+using KvHandoff.Layout;
+using KvHandoff.Transport;
+using KvHandoff.Wire;
+
+namespace KvHandoff.Session;
+
+/// <summary>The first bytes of a connection, on both sides.</summary>
+internal static class Handshake
+{
+    internal static (ITransport Transport, TransportEndpoint Address) Resolve(string endpoint)
+    {
+        if (!TransportEndpoint.TryParse(endpoint, out TransportEndpoint address, out string? error))
+            throw new ArgumentException($"Endpoint \"{endpoint}\": {error}", nameof(endpoint));
+        if (!Transports.TryGet(address.Scheme, out ITransport? transport))
+            throw new ArgumentException($"Endpoint \"{endpoint}\": no transport is called \"{address.Scheme}\"; known: {string.Join(", ", Transports.Schemes)}.", nameof(endpoint));
+        return (transport!, address);
+    }
+
+    internal static async Task<TransportResult> SendPrefaceAsync(IConnection connection, ConnectionPreface preface, CancellationToken cancellationToken)
+    {
+        var bytes = new byte[ConnectionPreface.Bytes];
+        preface.Write(bytes);
+        return await connection.SendAsync(bytes, cancellationToken).ConfigureAwait(false);
+    }
+
+    internal static async Task<(ConnectionPreface Preface, WireError? Error)> ReadPrefaceAsync(IConnection connection, CancellationToken cancellationToken)
+    {
+        var bytes = new byte[ConnectionPreface.Bytes];
+        TransportResult got;
+        try
+        {
+            got = await connection.ReceiveAsync(bytes, cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            got = new TransportResult(TransportStatus.TimedOut, "No preface came in time.");
+        }
+
+        if (!got.IsOk) return (default, new WireError(WireErrorCode.Truncated, $"The connection ended before its preface of {bytes.Length} bytes: {got.Status} {got.Message}"));
+        WireError? error = ConnectionPreface.TryRead(bytes, out ConnectionPreface preface);
+        return (preface, error);
+    }
+
+    /// <summary>Receiver: waits for a hello that fits the cache, or tells the sender why it does not and returns null.</summary>
+    internal static async Task<Hello?> ReceiveHelloAsync(ControlChannel control, KvCacheLayout layout, Action<string> report, CancellationToken cancellationToken)
+    {
+        ControlReadResult read;
+        try
+        {
+            read = await control.ReadAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            report("No hello came in time.");
+            return null;
+        }
+
+        WireError? error = read.Error;
+        if (error is null)
+        {
+            if (read.Message is not Hello hello)
+                error = new WireError(WireErrorCode.BadValue, $"The first message was {read.Message?.GetType().Name ?? "the end of the stream"}; expected Hello.");
+            else if (hello.Streams < 1)
+                error = new WireError(WireErrorCode.BadValue, $"The sender asks for {hello.Streams} data connections; at least 1 is needed.");
+            else if (!TransferPlan.TryCreate(hello.Layout, layout, out _, out string? reason))
+                error = new WireError(WireErrorCode.BadValue, $"Layouts do not match: {reason}");
+            else
+                return hello;
+        }
+
+        report(error.Message);
+        await control.SendAsync(new Fault(error.Code, error.Message), CancellationToken.None).ConfigureAwait(false);
+        return null;
+    }
+
+    /// <summary>Sender: says hello and returns the receiver's welcome.</summary>
+    /// <exception cref="HandoffException">The receiver refused, speaks another protocol, or its cache does not match.</exception>
+    internal static async Task<Welcome> GreetAsync(ControlChannel control, Hello hello, CancellationToken cancellationToken)
+    {
+        await control.SendAsync(hello, cancellationToken).ConfigureAwait(false);
+        ControlReadResult read = await control.ReadAsync(cancellationToken).ConfigureAwait(false);
+        if (read.Error is not null)
+            throw new HandoffException(HandoffFailure.ProtocolMismatch, $"The receiver at {control.Description} answered with something else than this protocol: {read.Error.Message}");
+        switch (read.Message)
+        {
+            case Welcome welcome:
+                if (!TransferPlan.TryCreate(hello.Layout, welcome.Layout, out _, out string? reason))
+                    throw new HandoffException(HandoffFailure.LayoutMismatch, $"Layouts do not match: {reason}");
+                return welcome;
+            case Fault fault:
+                throw new HandoffException(fault.Message.Contains("Layouts do not match", StringComparison.Ordinal) ? HandoffFailure.LayoutMismatch : HandoffFailure.ProtocolMismatch,
+                    $"The receiver at {control.Description} refused: {fault.Message}");
+            case null:
+                throw new HandoffException(HandoffFailure.PeerGone, $"The receiver at {control.Description} closed the connection instead of answering.");
+            default:
+                throw new HandoffException(HandoffFailure.ProtocolMismatch, $"The receiver at {control.Description} answered {read.Message.GetType().Name}; expected Welcome.");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+using KvHandoff.Layout;
+using KvHandoff.Transport;
+using KvHandoff.Wire;
+
+namespace KvHandoff.Session;
+
+/// <summary>One connected sender: its control connection, its data connections, and the handoffs it has open.</summary>
+internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, Guid token, string name) : IAsyncDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly List<(IConnection Connection, Thread Thread)> _streams = [];
+    private int _gone;
+
+    internal Guid Token { get; } = token;
+
+    internal string Name { get; } = name;
+
+    internal bool IsGone => Volatile.Read(ref _gone) != 0;
+
+    /// <summary>Bytes that this peer's data connections have delivered.</summary>
+    internal long DataBytesReceived
+    {
+        get
+        {
+            long sum = 0;
+            lock (_gate)
+                foreach ((IConnection connection, _) in _streams) sum += connection.Counters.BytesReceived;
+            return sum;
+        }
+    }
+
+    /// <summary>Serves the control connection until it ends; the peer is gone afterwards.</summary>
+    internal async Task ServeAsync(CancellationToken cancellationToken)
+    {
+        string reason = "The control connection ended.";
+        try
+        {
+            while (true)
+            {
+                ControlReadResult read = await control.ReadAsync(cancellationToken).ConfigureAwait(false);
+                if (read.Error is not null)
+                {
+                    reason = read.Error.Message;
+                    await control.SendAsync(new Fault(read.Error.Code, read.Error.Message), cancellationToken).ConfigureAwait(false);
+                    break;
+                }
+
+                if (read.Message is null) break;
+                await HandleAsync(read.Message, cancellationToken).ConfigureAwait(false);
+                if (read.Message is Fault fault)
+                {
+                    reason = $"The sender reported: {fault.Message}";
+                    break;
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            reason = "The receiver shut down.";
+        }
+
+        Disconnect(reason);
+    }
+
+    /// <summary>Adds a data connection and starts the thread that lands its frames.</summary>
+    internal bool TryAddStream(IConnection connection, int limit)
+    {
+        var thread = new Thread(() => LandFrames(connection)) { IsBackground = true, Name = $"kvhandoff receive {Name}" };
+        lock (_gate)
+        {
+            if (IsGone || _streams.Count >= limit) return false;
+            _streams.Add((connection, thread));
+        }
+
+        thread.Start();
+        return true;
+    }
+
+    /// <summary>Tells the sender how a handoff ended.</summary>
+    internal void Ended(IncomingHandoff handoff, ControlMessage verdict)
+    {
+        receiver.Forget(handoff);
+        _ = control.SendAsync(verdict).AsTask();
+    }
+
+    /// <summary>Ends a handoff from this side and completes when its blocks are free.</summary>
+    internal async Task AbortAsync(IncomingHandoff handoff, AbortReason reason, string message)
+    {
+        HandoffEvent happened = reason == AbortReason.Expired ? HandoffEvent.TimedOut : HandoffEvent.Failed;
+        HandoffFailure failure = reason switch
+        {
+            AbortReason.Expired => HandoffFailure.Expired,
+            AbortReason.Corrupt => HandoffFailure.Corrupt,
+            AbortReason.PeerGone => HandoffFailure.PeerGone,
+            AbortReason.ProtocolError => HandoffFailure.ProtocolMismatch,
+            AbortReason.StaleEpoch => HandoffFailure.StaleEpoch,
+            _ => HandoffFailure.Aborted,
+        };
+        if (!handoff.Apply(happened, new HandoffException(failure, $"Handoff {handoff.Id} from {Name}: {message}"))) return;
+        Ended(handoff, new Abort(handoff.Id, handoff.LeaseId, reason, message));
+        // A receive that is still inside the blocks ends when its frame is complete; a stalled one only with its connection.
+        if (handoff.Use.Count > 0 && reason is AbortReason.Expired or AbortReason.PeerGone) AbortStreams();
+        await handoff.ReleasedAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Reports bytes that no parser accepts; the stream cannot be resynchronised, so the peer is dropped.</summary>
+    internal void ReportFault(WireError error)
+    {
+        receiver.LastFault = error.Message;
+        control.SendAsync(new Fault(error.Code, error.Message)).AsTask().Wait(TimeSpan.FromSeconds(1));
+    }
+
+    /// <summary>Drops the peer: wakes every thread, fails every open handoff.</summary>
+    internal void Disconnect(string reason)
+    {
+        if (Interlocked.Exchange(ref _gone, 1) != 0) return;
+        AbortStreams();
+        receiver.PeerGone(this, reason);
+        control.Abort();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Disconnect("The receiver shut down.");
+        (IConnection Connection, Thread Thread)[] streams;
+        lock (_gate) streams = [.. _streams];
+        foreach ((IConnection connection, Thread thread) in streams)
+        {
+            await Task.Run(thread.Join).ConfigureAwait(false);
+            await connection.DisposeAsync().ConfigureAwait(false);
+        }
+
+        await control.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private void AbortStreams()
+    {
+        lock (_gate)
+            foreach ((IConnection connection, _) in _streams) connection.Abort();
+    }
+
+    private void LandFrames(IConnection connection)
+    {
+        using var lander = new FrameLander(connection, receiver, this);
+        TransportResult result;
+        do
+        {
+            result = lander.Next();
+        }
+        while (result.IsOk);
+
+        // An orderly end while nothing is open is a sender that said goodbye; anything else takes the peer's handoffs with it.
+        Disconnect($"A data connection ended ({result.Status}): {result.Message ?? "end of stream"}");
+    }
+
+    private async Task HandleAsync(ControlMessage message, CancellationToken cancellationToken)
+    {
+        switch (message)
+        {
+            case Offer offer:
+                await control.SendAsync(receiver.Answer(offer, this), cancellationToken).ConfigureAwait(false);
+                break;
+            case Finish finish when Landing(finish.HandoffId, finish.LeaseId) is { } handoff:
+                if (finish.Manifest.Position != handoff.TotalTokens)
+                    KvReceiver.Fail(handoff, AbortReason.ProtocolError,
+                        $"The manifest is for {finish.Manifest.Position} tokens; {handoff.TotalTokens} were offered.");
+                else handoff.AcceptManifest(finish.Manifest);
+                break;
+            case Renew renew when Landing(renew.HandoffId, renew.LeaseId) is { } handoff:
+                handoff.Touch();
+                break;
+            case Abort abort when Landing(abort.HandoffId, abort.LeaseId) is { } handoff:
+                _ = AbortAsync(handoff, abort.Reason, $"The sender aborted: {abort.Message}");
+                break;
+            case Query query:
+                await control.SendAsync(receiver.OutcomeOf(query.HandoffId), cancellationToken).ConfigureAwait(false);
+                break;
+            case Hello or Welcome or Grant or Reject or Committed or Outcome:
+                await control.SendAsync(new Fault(WireErrorCode.BadValue, $"{message.GetType().Name} is not a message that a sender sends here."), cancellationToken).ConfigureAwait(false);
+                Disconnect($"The sender sent {message.GetType().Name} out of turn.");
+                break;
+        }
+    }
+
+    private IncomingHandoff? Landing(Guid id, ulong lease) =>
+        receiver.FindLanding(id) is { } handoff && handoff.LeaseId == lease && ReferenceEquals(handoff.Peer, this) ? handoff : null;
+}

@@ -1,0 +1,72 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using System.Net;
+
+namespace KvHandoff.Transport;
+
+/// <summary>Where a transport listens or connects: <c>scheme://host:port</c>.</summary>
+/// <param name="Scheme">Name of the transport, in lower case.</param>
+/// <param name="Host">Host name or address; an IPv6 address without its brackets.</param>
+/// <param name="Port">0 to 65535; a listener takes 0 for any free port.</param>
+public readonly record struct TransportEndpoint(string Scheme, string Host, int Port)
+{
+    private const int MaxHostLength = 255;
+    private const string Expected = "expected scheme://host:port, with an IPv6 address in brackets";
+
+    /// <summary>The host is <c>localhost</c> or an address of this machine's loopback.</summary>
+    public bool IsLoopback => string.Equals(Host, "localhost", StringComparison.OrdinalIgnoreCase)
+        || (IPAddress.TryParse(Host, out IPAddress? address) && IPAddress.IsLoopback(address));
+
+    /// <summary>The form that <see cref="TryParse"/> reads.</summary>
+    public override string ToString() => Host is not null && Host.Contains(':')
+        ? string.Create(CultureInfo.InvariantCulture, $"{Scheme}://[{Host}]:{Port}")
+        : string.Create(CultureInfo.InvariantCulture, $"{Scheme}://{Host}:{Port}");
+
+    /// <summary>Reads <c>scheme://host:port</c>; whether the scheme is one that can be used is the business of <see cref="Transports"/>.</summary>
+    /// <param name="text">The text, such as <c>tcp://10.0.0.3:7400</c> or <c>tcp://[::1]:0</c>.</param>
+    /// <param name="endpoint">The parts.</param>
+    /// <param name="error">Null on success, else the text and what is wrong with it.</param>
+    public static bool TryParse(string? text, out TransportEndpoint endpoint, [NotNullWhen(false)] out string? error)
+    {
+        endpoint = default;
+        error = Parse(text, ref endpoint) is { } reason ? $"Endpoint '{Shorten(text)}': {reason}." : null;
+        return error is null;
+    }
+
+    private static string? Parse(string? text, ref TransportEndpoint endpoint)
+    {
+        if (string.IsNullOrEmpty(text)) return Expected;
+        int mark = text.IndexOf("://", StringComparison.Ordinal);
+        if (mark <= 0) return Expected;
+
+        string scheme = text[..mark];
+        foreach (char c in scheme)
+            if (!char.IsAsciiLetterLower(c) && !char.IsAsciiDigit(c) && c != '+')
+                return $"'{scheme}' is not a scheme, which is lower case letters, digits and '+'";
+
+        string authority = text[(mark + 3)..];
+        int colon = authority.LastIndexOf(':');
+        if (colon <= 0) return Expected;
+        string host = authority[..colon], port = authority[(colon + 1)..];
+
+        if (!int.TryParse(port, NumberStyles.None, CultureInfo.InvariantCulture, out int number) || number > ushort.MaxValue)
+            return $"port '{port}' is not a number from 0 to {ushort.MaxValue}";
+
+        if (host[0] == '[')
+        {
+            if (host.Length < 3 || host[^1] != ']' || !IPAddress.TryParse(host[1..^1], out IPAddress? address)
+                || address.AddressFamily != System.Net.Sockets.AddressFamily.InterNetworkV6)
+                return $"'{host}' is not an IPv6 address in brackets";
+            host = host[1..^1];
+        }
+        else if (host.Length > MaxHostLength || Uri.CheckHostName(host) is not (UriHostNameType.Dns or UriHostNameType.IPv4))
+        {
+            return $"'{host}' is not a host name or an IPv4 address; an IPv6 address needs brackets";
+        }
+
+        endpoint = new TransportEndpoint(scheme, host, number);
+        return null;
+    }
+
+    private static string? Shorten(string? text) => text is { Length: > 200 } ? text[..200] + "..." : text;
+}

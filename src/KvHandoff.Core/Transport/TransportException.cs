@@ -1,0 +1,15 @@
+namespace KvHandoff.Transport;
+
+/// <summary>
+/// A transport could not listen or connect, or the byte stream under a control pipe broke. Transfers of a connection report
+/// a <see cref="TransportResult"/> instead.
+/// </summary>
+public sealed class TransportException : IOException
+{
+    /// <summary>Names what failed; <paramref name="message"/> holds the endpoint and the reason.</summary>
+    public TransportException(TransportStatus status, string message, Exception? innerException = null)
+        : base(message, innerException) => Status = status;
+
+    /// <summary>The kind of failure; never <see cref="TransportStatus.Ok"/>.</summary>
+    public TransportStatus Status { get; }
+}

@@ -1,0 +1,52 @@
+using KvHandoff.Layout;
+
+namespace KvHandoff.Wire;
+
+/// <summary>Numbers that both sides of a connection agree on. Everything on the wire is little-endian.</summary>
+public static class WireConstants
+{
+    /// <summary>Version of the format that this library writes and the only one that it reads.</summary>
+    public const ushort Version = 1;
+
+    /// <summary>First four bytes of a connection, ASCII "KVHP".</summary>
+    public const uint PrefaceMagic = 0x5048_564B;
+
+    /// <summary>First four bytes of a control message, ASCII "KVHC".</summary>
+    public const uint ControlMagic = 0x4348_564B;
+
+    /// <summary>First four bytes of a frame, ASCII "KVHF".</summary>
+    public const uint FrameMagic = 0x4648_564B;
+
+    /// <summary>Bytes of a control message's header.</summary>
+    public const int ControlHeaderBytes = 16;
+
+    /// <summary>Largest control message, header included: a manifest with all its token ids and metadata fits several times.</summary>
+    public const int MaxControlMessageBytes = 64 << 20;
+
+    /// <summary>Largest payload of a frame.</summary>
+    public const int MaxFramePayloadBytes = 64 << 20;
+
+    /// <summary>Longest sequence.</summary>
+    public const int MaxTokens = 2_097_152;
+
+    /// <summary>Granules of the longest sequence.</summary>
+    public const int MaxGranules = MaxTokens / KvSegment.GranuleTokens;
+
+    /// <summary>Largest opaque metadata of the host in a manifest.</summary>
+    public const int MaxMetadataBytes = 1 << 20;
+
+    /// <summary>Largest opaque sampler state in a manifest.</summary>
+    public const int MaxSamplerStateBytes = 64 << 10;
+
+    /// <summary>Longest text, in bytes of UTF-8.</summary>
+    public const int MaxStringBytes = 1024;
+
+    /// <summary>Most data connections of one sender.</summary>
+    public const int MaxStreams = 64;
+
+    /// <summary>Most phases in a receiver's account.</summary>
+    public const int MaxPhases = 64;
+
+    /// <summary>Longest time span, 30 days: below what timers of the platform take.</summary>
+    public const long MaxMilliseconds = 30L * 24 * 60 * 60 * 1000;
+}
