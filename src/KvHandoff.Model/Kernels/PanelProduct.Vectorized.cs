@@ -1,0 +1,155 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace KvHandoff.Model.Kernels;
+
+internal static unsafe partial class PanelProduct
+{
+    private static void Run(ReadOnlySpan<float> a, int aStride, int rows, int depth, ReadOnlySpan<float> b, int bStride, int panelStride,
+        int columns, Span<float> c, int cStride, bool accumulate)
+    {
+        fixed (float* pa = a, pb = b, pc = c)
+        {
+            int panel = 0, wholePanels = columns / PanelColumns;
+            if (rows < TileRows)
+            {
+                // Four panels at once give a single row the eight chains that hide the latency of the multiply-adds.
+                for (; panel + 4 <= wholePanels; panel += 4)
+                {
+                    float* at = pb + (nint)panel * panelStride;
+                    for (int r = 0; r < rows; r++)
+                        Row64(pa + (nint)r * aStride, at, bStride, panelStride, depth, pc + (nint)r * cStride + panel * PanelColumns, accumulate);
+                }
+            }
+
+            for (; panel < wholePanels; panel++)
+                Panel(pa, aStride, rows, pb + (nint)panel * panelStride, bStride, depth, pc + panel * PanelColumns, cStride, accumulate);
+            if (columns % PanelColumns != 0)
+                PartialPanel(pa, aStride, rows, pb + (nint)panel * panelStride, bStride, depth, pc + panel * PanelColumns, cStride, columns % PanelColumns, accumulate);
+        }
+    }
+
+    private static void Panel(float* a, nint aStride, int rows, float* b, nint bStride, int depth, float* c, nint cStride, bool accumulate)
+    {
+        int r = 0;
+        for (; r + TileRows <= rows; r += TileRows) Tile6x16(a + r * aStride, aStride, b, bStride, depth, c + r * cStride, cStride, accumulate);
+        for (; r < rows; r++) Row16(a + r * aStride, b, bStride, depth, c + r * cStride, accumulate);
+    }
+
+    // The last panel is padded in B but not in C.
+    private static void PartialPanel(float* a, nint aStride, int rows, float* b, nint bStride, int depth, float* c, nint cStride, int columns, bool accumulate)
+    {
+        float* whole = stackalloc float[PanelColumns];
+        for (int r = 0; r < rows; r++)
+        {
+            float* row = c + r * cStride;
+            for (int n = 0; n < columns; n++) whole[n] = row[n];
+            Row16(a + r * aStride, b, bStride, depth, whole, accumulate);
+            for (int n = 0; n < columns; n++) row[n] = whole[n];
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Row16(float* a, float* b, nint bStride, int depth, float* c, bool accumulate)
+    {
+        Vector256<float> c0 = default, c1 = default;
+        if (accumulate) (c0, c1) = (Vector256.Load(c), Vector256.Load(c + 8));
+        for (int k = 0; k < depth; k++, b += bStride)
+        {
+            Vector256<float> x = Vector256.Create(a[k]);
+            c0 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b), c0);
+            c1 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b + 8), c1);
+        }
+
+        c0.Store(c);
+        c1.Store(c + 8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Row64(float* a, float* b, nint bStride, nint panelStride, int depth, float* c, bool accumulate)
+    {
+        float* b1 = b + panelStride, b2 = b1 + panelStride, b3 = b2 + panelStride;
+        Vector256<float> c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default, c6 = default, c7 = default;
+        if (accumulate)
+        {
+            (c0, c1, c2, c3) = (Vector256.Load(c), Vector256.Load(c + 8), Vector256.Load(c + 16), Vector256.Load(c + 24));
+            (c4, c5, c6, c7) = (Vector256.Load(c + 32), Vector256.Load(c + 40), Vector256.Load(c + 48), Vector256.Load(c + 56));
+        }
+
+        for (nint k = 0, at = 0; k < depth; k++, at += bStride)
+        {
+            Vector256<float> x = Vector256.Create(a[k]);
+            c0 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b + at), c0);
+            c1 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b + at + 8), c1);
+            c2 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b1 + at), c2);
+            c3 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b1 + at + 8), c3);
+            c4 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b2 + at), c4);
+            c5 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b2 + at + 8), c5);
+            c6 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b3 + at), c6);
+            c7 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b3 + at + 8), c7);
+        }
+
+        c0.Store(c);
+        c1.Store(c + 8);
+        c2.Store(c + 16);
+        c3.Store(c + 24);
+        c4.Store(c + 32);
+        c5.Store(c + 40);
+        c6.Store(c + 48);
+        c7.Store(c + 56);
+    }
+
+    // Twelve sums, two columns of B and one element of A: fifteen of the sixteen registers.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tile6x16(float* a, nint aStride, float* b, nint bStride, int depth, float* c, nint cStride, bool accumulate)
+    {
+        float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride, a4 = a3 + aStride, a5 = a4 + aStride;
+        Vector256<float> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
+        Vector256<float> c30 = default, c31 = default, c40 = default, c41 = default, c50 = default, c51 = default;
+        if (accumulate)
+        {
+            (c00, c01) = (Vector256.Load(c), Vector256.Load(c + 8));
+            (c10, c11) = (Vector256.Load(c + cStride), Vector256.Load(c + cStride + 8));
+            (c20, c21) = (Vector256.Load(c + 2 * cStride), Vector256.Load(c + 2 * cStride + 8));
+            (c30, c31) = (Vector256.Load(c + 3 * cStride), Vector256.Load(c + 3 * cStride + 8));
+            (c40, c41) = (Vector256.Load(c + 4 * cStride), Vector256.Load(c + 4 * cStride + 8));
+            (c50, c51) = (Vector256.Load(c + 5 * cStride), Vector256.Load(c + 5 * cStride + 8));
+        }
+
+        for (nint k = 0; k < depth; k++, b += bStride)
+        {
+            Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8);
+            Vector256<float> x = Vector256.Create(a[k]);
+            c00 = Vector256.FusedMultiplyAdd(x, b0, c00);
+            c01 = Vector256.FusedMultiplyAdd(x, b1, c01);
+            x = Vector256.Create(a1[k]);
+            c10 = Vector256.FusedMultiplyAdd(x, b0, c10);
+            c11 = Vector256.FusedMultiplyAdd(x, b1, c11);
+            x = Vector256.Create(a2[k]);
+            c20 = Vector256.FusedMultiplyAdd(x, b0, c20);
+            c21 = Vector256.FusedMultiplyAdd(x, b1, c21);
+            x = Vector256.Create(a3[k]);
+            c30 = Vector256.FusedMultiplyAdd(x, b0, c30);
+            c31 = Vector256.FusedMultiplyAdd(x, b1, c31);
+            x = Vector256.Create(a4[k]);
+            c40 = Vector256.FusedMultiplyAdd(x, b0, c40);
+            c41 = Vector256.FusedMultiplyAdd(x, b1, c41);
+            x = Vector256.Create(a5[k]);
+            c50 = Vector256.FusedMultiplyAdd(x, b0, c50);
+            c51 = Vector256.FusedMultiplyAdd(x, b1, c51);
+        }
+
+        c00.Store(c);
+        c01.Store(c + 8);
+        c10.Store(c + cStride);
+        c11.Store(c + cStride + 8);
+        c20.Store(c + 2 * cStride);
+        c21.Store(c + 2 * cStride + 8);
+        c30.Store(c + 3 * cStride);
+        c31.Store(c + 3 * cStride + 8);
+        c40.Store(c + 4 * cStride);
+        c41.Store(c + 4 * cStride + 8);
+        c50.Store(c + 5 * cStride);
+        c51.Store(c + 5 * cStride + 8);
+    }
+}

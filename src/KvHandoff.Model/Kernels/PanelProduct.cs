@@ -1,0 +1,51 @@
+namespace KvHandoff.Model.Kernels;
+
+/// <summary>
+/// Matrix products <c>C = A B</c> with B in panels of <see cref="PanelColumns"/> columns. Every element of C is one chain of fused
+/// multiply-adds over the depth in ascending order, so its bits do not depend on how rows and columns are split, on the number
+/// of threads, or on the vector width.
+/// </summary>
+internal static partial class PanelProduct
+{
+    /// <summary>Columns of one panel.</summary>
+    internal const int PanelColumns = 16;
+
+    /// <summary>Rows that the kernel works on at once; blocks of rows are best a multiple of it.</summary>
+    internal const int TileRows = 6;
+
+    /// <summary>
+    /// <c>c[r][n] = sum over k of a[r][k] b[k][n]</c> for packed weights; overwrites c.
+    /// </summary>
+    /// <param name="a"><paramref name="rows"/> rows, <paramref name="aStride"/> elements apart, of <c>b.Depth</c> elements.</param>
+    /// <param name="aStride">Distance between rows.</param>
+    /// <param name="rows">Rows, 0 or more.</param>
+    /// <param name="b">The weights.</param>
+    /// <param name="c">Rows of <c>b.Columns</c> elements, <paramref name="cStride"/> apart.</param>
+    /// <param name="cStride">Distance between rows.</param>
+    internal static void Multiply(ReadOnlySpan<float> a, int aStride, int rows, PackedWeights b, Span<float> c, int cStride)
+    {
+        if (rows == 0) return;
+        Require(a.Length, rows, aStride, b.Depth, nameof(a));
+        Require(c.Length, rows, cStride, b.Columns, nameof(c));
+        Run(a, aStride, rows, b.Depth, b.Panels, PanelColumns, b.Depth * PanelColumns, b.Columns, c, cStride, accumulate: false);
+    }
+
+    /// <summary>The same for a plain row-major B; <paramref name="bStride"/> is a multiple of <see cref="PanelColumns"/>.</summary>
+    internal static void Multiply(ReadOnlySpan<float> a, int aStride, int rows, int depth, ReadOnlySpan<float> b, int bStride,
+        int columns, Span<float> c, int cStride, bool accumulate)
+    {
+        if (rows == 0 || columns == 0) return;
+        int paddedColumns = (columns + PanelColumns - 1) / PanelColumns * PanelColumns;
+        Require(a.Length, rows, aStride, depth, nameof(a));
+        Require(b.Length, depth, bStride, paddedColumns, nameof(b));
+        Require(c.Length, rows, cStride, columns, nameof(c));
+        Run(a, aStride, rows, depth, b, bStride, PanelColumns, columns, c, cStride, accumulate);
+    }
+
+    private static void Require(int length, int rows, int stride, int width, string name)
+    {
+        long needed = (rows - 1L) * stride + width;
+        if (rows < 0 || stride < width || length < needed)
+            throw new ArgumentException($"{rows} rows of {width} elements {stride} apart take {needed}; {length} were given.", name);
+    }
+}
