@@ -11,7 +11,7 @@ public static partial class Crc32C
     /// Folding by carry-less multiplication (Gopal and others, "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ",
     /// Intel 2009) on wide vectors.
     /// </summary>
-    interface IFoldWidth<TVector>
+    internal interface IFoldWidth<TVector>
         where TVector : struct
     {
         /// <summary>Bytes of one vector.</summary>
@@ -64,7 +64,7 @@ public static partial class Crc32C
     }
 
     // Multipliers are x^(8n + 31) and x^(8n - 33) for n bytes; a test derives them again.
-    readonly struct Fold256 : IFoldWidth<Vector256<ulong>>
+    internal readonly struct Fold256 : IFoldWidth<Vector256<ulong>>
     {
         public static nuint Bytes => 32;
 
@@ -90,7 +90,7 @@ public static partial class Crc32C
             (uint)Step(Step(Step(Step(0, value[0]), value[1]), value[2]), value[3]);
     }
 
-    readonly struct Fold512 : IFoldWidth<Vector512<ulong>>
+    internal readonly struct Fold512 : IFoldWidth<Vector512<ulong>>
     {
         public static nuint Bytes => 64;
 

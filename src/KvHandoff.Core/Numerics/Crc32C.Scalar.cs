@@ -49,7 +49,7 @@ public static partial class Crc32C
     }
 
     /// <summary>x^(count * 2^exponentOfUnit) modulo the polynomial.</summary>
-    static uint PowerOfX(ulong count, int exponentOfUnit)
+    internal static uint PowerOfX(ulong count, int exponentOfUnit)
     {
         uint power = One;
         uint square = One >> 1;

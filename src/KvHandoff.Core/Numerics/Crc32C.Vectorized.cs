@@ -9,14 +9,14 @@ namespace KvHandoff.Numerics;
 public static partial class Crc32C
 {
     // Bytes that each of three interleaved streams covers. Three long ones fit a page of 4 KiB.
-    const int LongStream = 1344;
-    const int ShortStream = 128;
+    internal const int LongStream = 1344;
+    internal const int ShortStream = 128;
 
     // x^(8 * stream - 33) and x^(16 * stream - 33): what brings a stream's state past one and past two streams.
-    const uint PastOneLong = 0xC9C8_B782;
-    const uint PastTwoLong = 0x8897_74E1;
-    const uint PastOneShort = 0x0D3B_6092;
-    const uint PastTwoShort = 0xB9E0_2B86;
+    internal const uint PastOneLong = 0xC9C8_B782;
+    internal const uint PastTwoLong = 0x8897_74E1;
+    internal const uint PastOneShort = 0x0D3B_6092;
+    internal const uint PastTwoShort = 0xB9E0_2B86;
 
     static bool HasInstruction
     {

@@ -15,10 +15,19 @@ readonly struct BFloat16Operator : IElementOperator
         where TWidth : ISimdWidth<TVector>
         where TVector : struct
     {
-        TVector upper = TWidth.ShiftRight(singles, 16);
-        TVector bias = TWidth.Add(TWidth.And(upper, TWidth.Create(1)), TWidth.Create(0x7FFF));
-        TVector rounded = TWidth.ShiftRight(TWidth.Add(singles, bias), 16);
-        return TWidth.Select(NarrowVector.IsNaN<TWidth, TVector>(singles), TWidth.Or(upper, TWidth.Create(0x0040)), rounded);
+        TVector rounded = RoundToUpper<TWidth, TVector>(singles);
+        TVector quiet = TWidth.Or(singles, TWidth.Create(0x0040_0000));
+        return TWidth.ShiftRight(TWidth.Select(NarrowVector.IsNaN<TWidth, TVector>(singles), quiet, rounded), 16);
+    }
+
+    /// <summary>The code in the upper half of each lane, the lower half left over; wrong for NaNs with low bits set.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static TVector RoundToUpper<TWidth, TVector>(TVector singles)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct
+    {
+        TVector tie = TWidth.And(TWidth.ShiftRight(singles, 16), TWidth.Create(1));
+        return TWidth.Add(singles, TWidth.Add(tie, TWidth.Create(0x7FFF)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -42,7 +51,8 @@ readonly struct HalfOperator : IElementOperator
         where TVector : struct
     {
         // 65536 rounds to the code of infinity, so clamping to it is what makes overflow IEEE's.
-        TVector magnitude = NarrowVector.RoundMagnitude<TWidth, TVector>(singles, mantissaBits: 10, bias: 15, largest: 0x4780_0000);
+        TVector magnitude = NarrowVector.RoundMagnitude<TWidth, TVector>(
+            singles, mantissaBits: 10, bias: 15, codeBits: 15, largest: 0x4780_0000);
         TVector payload = TWidth.And(TWidth.ShiftRight(singles, 13), TWidth.Create(0x03FF));
         TVector nan = TWidth.Or(payload, TWidth.Create(0x7E00));
         TVector code = TWidth.Select(NarrowVector.IsNaN<TWidth, TVector>(singles), nan, magnitude);
@@ -76,19 +86,23 @@ readonly struct Fp8E4M3Operator : IElementOperator
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Encode<TWidth, TVector>(TVector singles)
         where TWidth : ISimdWidth<TVector>
-        where TVector : struct =>
-        // A NaN has been clamped to 0x7E; its mask is -1, so subtracting it makes 0x7F.
-        TWidth.Subtract(EncodeFinite<TWidth, TVector>(singles), NarrowVector.IsNaN<TWidth, TVector>(singles));
-
-    /// <summary>The same for vectors known to hold no NaN.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static TVector EncodeFinite<TWidth, TVector>(TVector singles)
-        where TWidth : ISimdWidth<TVector>
         where TVector : struct
     {
-        TVector magnitude = NarrowVector.RoundMagnitude<TWidth, TVector>(singles, mantissaBits: 3, bias: 7, largest: 0x43E0_0000);
-        return TWidth.Or(magnitude, TWidth.And(TWidth.ShiftRight(singles, 24), TWidth.Create(0x80)));
+        TVector magnitude = NarrowVector.RoundMagnitude<TWidth, TVector>(
+            singles, mantissaBits: 3, bias: 7, codeBits: 7, largest: 0x43E0_0000);
+        // A NaN has been clamped to 0x7E; its mask is -1, so subtracting it makes 0x7F.
+        TVector code = TWidth.Subtract(magnitude, NarrowVector.IsNaN<TWidth, TVector>(singles));
+        return TWidth.Or(code, TWidth.And(TWidth.ShiftRight(singles, 24), TWidth.Create(0x80)));
     }
+
+    /// <summary>
+    /// The code in the low seven bits of each lane, the rest left over, of numbers that are not negative and round to at most 448.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static TVector EncodeNonNegative<TWidth, TVector>(TVector singles)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        NarrowVector.RoundNonNegative<TWidth, TVector>(singles, mantissaBits: 3, bias: 7, codeBits: 7);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Decode<TWidth, TVector>(TVector codes)
@@ -116,7 +130,8 @@ readonly struct Fp8E5M2Operator : IElementOperator
         where TWidth : ISimdWidth<TVector>
         where TVector : struct
     {
-        TVector magnitude = NarrowVector.RoundMagnitude<TWidth, TVector>(singles, mantissaBits: 2, bias: 15, largest: 0x4760_0000);
+        TVector magnitude = NarrowVector.RoundMagnitude<TWidth, TVector>(
+            singles, mantissaBits: 2, bias: 15, codeBits: 7, largest: 0x4760_0000);
         // A NaN has been clamped to 0x7B; three more is its code, 0x7E.
         TVector nan = TWidth.And(NarrowVector.IsNaN<TWidth, TVector>(singles), TWidth.Create(3));
         TVector sign = TWidth.And(TWidth.ShiftRight(singles, 24), TWidth.Create(0x80));

@@ -21,16 +21,17 @@ public static partial class Fp8Packing
     }
 
     /// <summary>Packs whole rows, each with its own inverse scale.</summary>
-    static void PackRows<T, TRows>(ReadOnlySpan<T> source, int rowLength, ReadOnlySpan<float> inverses, Span<Fp8E4M3> codes)
+    static void PackRows<T, TRows>(
+        ReadOnlySpan<T> source, int rowLength, ReadOnlySpan<float> inverses, Span<Fp8E4M3> codes, bool finite)
         where T : unmanaged
         where TRows : IRowOperator<T>
     {
         if (InstructionSet.VectorBits >= 512)
-            PackLoop<T, TRows, Width512, Vector512<uint>>(source, rowLength, inverses, codes);
+            PackLoop<T, TRows, Width512, Vector512<uint>>(source, rowLength, inverses, codes, finite);
         else if (InstructionSet.VectorBits >= 256)
-            PackLoop<T, TRows, Width256, Vector256<uint>>(source, rowLength, inverses, codes);
+            PackLoop<T, TRows, Width256, Vector256<uint>>(source, rowLength, inverses, codes, finite);
         else if (InstructionSet.VectorBits >= 128)
-            PackLoop<T, TRows, Width128, Vector128<uint>>(source, rowLength, inverses, codes);
+            PackLoop<T, TRows, Width128, Vector128<uint>>(source, rowLength, inverses, codes, finite);
         else
             for (int row = 0; row < inverses.Length; row++)
                 PackScalar<T, TRows>(
@@ -97,7 +98,7 @@ public static partial class Fp8Packing
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static void PackLoop<T, TRows, TWidth, TVector>(
-        ReadOnlySpan<T> source, int rowLength, ReadOnlySpan<float> inverses, Span<Fp8E4M3> codes)
+        ReadOnlySpan<T> source, int rowLength, ReadOnlySpan<float> inverses, Span<Fp8E4M3> codes, bool finite)
         where T : unmanaged
         where TRows : IRowOperator<T>
         where TWidth : ISimdWidth<TVector>
@@ -108,13 +109,20 @@ public static partial class Fp8Packing
         nuint step = (nuint)TWidth.Lanes * 4;
         for (int row = 0; row < inverses.Length; row++)
         {
-            uint inverse = BitConverter.SingleToUInt32Bits(inverses[row]);
+            uint bits = BitConverter.SingleToUInt32Bits(inverses[row]);
+            TVector inverse = TWidth.Create(bits);
             nuint i = (nuint)row * (nuint)rowLength;
             nuint end = i + (nuint)rowLength;
+            if (finite)
+            {
+                for (; i + step <= end; i += step)
+                    TRows.PackFinite<TWidth, TVector>(ref from, i, inverse, ref to);
+            }
+
             for (; i + step <= end; i += step)
-                TRows.Pack<TWidth, TVector>(ref from, i, TWidth.Create(inverse), ref to);
+                TRows.Pack<TWidth, TVector>(ref from, i, inverse, ref to);
             for (; i + 16 <= end; i += 16)
-                TRows.Pack<Width128, Vector128<uint>>(ref from, i, Vector128.Create(inverse), ref to);
+                TRows.Pack<Width128, Vector128<uint>>(ref from, i, Vector128.Create(bits), ref to);
             if (i < end)
                 PackScalar<T, TRows>(source[(int)i..(int)end], inverses[row], codes[(int)i..(int)end]);
         }
@@ -133,13 +141,18 @@ public static partial class Fp8Packing
         nuint step = (nuint)TWidth.Lanes * 2;
         for (int row = 0; row < scales.Length; row++)
         {
-            uint scale = BitConverter.SingleToUInt32Bits(scales[row]);
+            uint bits = BitConverter.SingleToUInt32Bits(scales[row]);
+            TVector scale = TWidth.Create(bits);
             nuint i = (nuint)row * (nuint)rowLength;
             nuint end = i + (nuint)rowLength;
-            for (; i + step <= end; i += step)
-                TRows.Unpack<TWidth, TVector>(ref from, i, TWidth.Create(scale), ref to);
-            for (; i + 8 <= end; i += 8)
-                TRows.Unpack<Width128, Vector128<uint>>(ref from, i, Vector128.Create(scale), ref to);
+            if (float.IsFinite(scales[row]))
+            {
+                for (; i + step <= end; i += step)
+                    TRows.Unpack<TWidth, TVector>(ref from, i, scale, ref to);
+                for (; i + 8 <= end; i += 8)
+                    TRows.Unpack<Width128, Vector128<uint>>(ref from, i, Vector128.Create(bits), ref to);
+            }
+
             if (i < end)
                 UnpackScalar<T, TRows>(codes[(int)i..(int)end], scales[row], destination[(int)i..(int)end]);
         }

@@ -95,7 +95,8 @@ public static partial class Fp8Packing
             int elements = rows * rowLength;
             // The scales hold each row's largest magnitude until the division.
             Span<float> tileScales = scales[..rows];
-            if (!LargestMagnitudes<T, TRows>(source[..elements], rowLength, tileScales))
+            bool finite = LargestMagnitudes<T, TRows>(source[..elements], rowLength, tileScales);
+            if (!finite)
                 flags |= FiniteMagnitudes<T, TRows>(source[..elements], rowLength, tileScales);
             for (int row = 0; row < tileScales.Length; row++)
             {
@@ -104,7 +105,7 @@ public static partial class Fp8Packing
                 inverses[row] = 1f / scale;
             }
 
-            PackRows<T, TRows>(source[..elements], rowLength, inverses[..rows], codes[..elements]);
+            PackRows<T, TRows>(source[..elements], rowLength, inverses[..rows], codes[..elements], finite);
             source = source[elements..];
             codes = codes[elements..];
             scales = scales[rows..];

@@ -29,7 +29,12 @@ interface IRowOperator<T>
         where TWidth : ISimdWidth<TVector>
         where TVector : struct;
 
-    /// <summary>Unpacks as many elements as two vectors have lanes.</summary>
+    /// <summary>The same for elements known to be finite and an inverse that brings none above 448 by more than rounding.</summary>
+    static abstract void PackFinite<TWidth, TVector>(ref byte source, nuint element, TVector inverse, ref byte codes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct;
+
+    /// <summary>Unpacks, by a finite scale, as many elements as two vectors have lanes.</summary>
     static abstract void Unpack<TWidth, TVector>(ref byte codes, nuint element, TVector scale, ref byte destination)
         where TWidth : ISimdWidth<TVector>
         where TVector : struct;

@@ -47,6 +47,9 @@ interface ISimdWidth<TVector>
 
     static abstract TVector MultiplySingle(TVector left, TVector right);
 
+    /// <summary>In every lane the low 16 bits of one vector and the high 16 bits of the other.</summary>
+    static abstract TVector JoinHalves(TVector low, TVector high);
+
     /// <summary>The largest 32-bit lane, unsigned.</summary>
     static abstract uint LargestUInt32(TVector value);
 
@@ -69,4 +72,7 @@ interface ISimdWidth<TVector>
 
     /// <summary>Stores the lanes of four vectors, each below 2^8, as bytes.</summary>
     static abstract void Store8(TVector first, TVector second, TVector third, TVector fourth, ref byte destination, nuint offsetBytes);
+
+    /// <summary>Stores the 16-bit lanes of two vectors, each below 2^8, as bytes.</summary>
+    static abstract void StoreBytes(TVector first, TVector second, ref byte destination, nuint offsetBytes);
 }

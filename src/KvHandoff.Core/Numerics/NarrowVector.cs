@@ -16,19 +16,36 @@ static class NarrowVector
     /// Codes of the magnitudes, clamped to the binary32 <paramref name="largest"/> before they are rounded (a NaN clamps too).
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static TVector RoundMagnitude<TWidth, TVector>(TVector singles, int mantissaBits, int bias, uint largest)
+    internal static TVector RoundMagnitude<TWidth, TVector>(TVector singles, int mantissaBits, int bias, int codeBits, uint largest)
         where TWidth : ISimdWidth<TVector>
         where TVector : struct
     {
         TVector magnitude = TWidth.Min(TWidth.And(singles, TWidth.Create(NarrowFloat.SingleMagnitude)), TWidth.Create(largest));
+        TVector code = RoundNonNegative<TWidth, TVector>(magnitude, mantissaBits, bias, codeBits);
+        return TWidth.And(code, TWidth.Create((1u << codeBits) - 1));
+    }
+
+    /// <summary>
+    /// Codes of numbers that are neither negative nor above the largest by half a step. Bits from
+    /// <paramref name="codeBits"/> up, the sign not counted, are left over from the arithmetic.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static TVector RoundNonNegative<TWidth, TVector>(TVector singles, int mantissaBits, int bias, int codeBits)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct
+    {
         // An anchor so large that its last place is one step of the format: adding it lets the hardware round to nearest even.
+        int shift = 23 - mantissaBits;
+        uint smallestNormal = (uint)(128 - bias) << 23;
         TVector binade = TWidth.Max(
-            TWidth.And(magnitude, TWidth.Create(NarrowFloat.SingleInfinity)), TWidth.Create((uint)(128 - bias) << 23));
-        TVector anchor = TWidth.Add(binade, TWidth.Create((uint)(23 - mantissaBits) << 23));
-        TVector steps = TWidth.Subtract(TWidth.AddSingle(magnitude, anchor), anchor);
-        // The steps hold the hidden bit, so the exponent field is added less one.
-        TVector exponent = TWidth.ShiftRight(anchor, 23 - mantissaBits);
-        return TWidth.Subtract(TWidth.Add(steps, exponent), TWidth.Create((uint)(128 - bias + 23 - mantissaBits) << mantissaBits));
+            TWidth.And(singles, TWidth.Create(NarrowFloat.SingleInfinity)), TWidth.Create(smallestNormal));
+        // The sum's mantissa counts steps with the hidden bit, its exponent is off by the rebiasing. Both go by making the anchor
+        // an even number of steps larger, which is what the code lacks modulo its width.
+        uint offset = (uint)(128 - bias + shift) << mantissaBits;
+        uint correction = (0u - offset) & ((1u << codeBits) - 1);
+        TVector anchor = TWidth.Add(binade, TWidth.Create(((uint)shift << 23) + correction));
+        TVector sum = TWidth.AddSingle(singles, anchor);
+        return TWidth.Add(sum, TWidth.ShiftRight(sum, shift));
     }
 
     /// <summary>

@@ -46,6 +46,32 @@ readonly struct BFloat16Rows : IRowOperator<BFloat16>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PackFinite<TWidth, TVector>(ref byte source, nuint element, TVector inverse, ref byte codes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct
+    {
+        TVector first = PackFinitePairs<TWidth, TVector>(TWidth.Load32(ref source, element * 2), inverse);
+        TVector second = PackFinitePairs<TWidth, TVector>(
+            TWidth.Load32(ref source, (element + (2 * (nuint)TWidth.Lanes)) * 2), inverse);
+        TWidth.StoreBytes(first, second, ref codes, element);
+    }
+
+    // Signs stay out of the arithmetic: they are taken off and put back for two elements at a time.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static TVector PackFinitePairs<TWidth, TVector>(TVector pairs, TVector inverse)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct
+    {
+        TVector magnitudes = TWidth.And(pairs, TWidth.Create(0x7FFF_7FFF));
+        TVector even = Fp8E4M3Operator.EncodeNonNegative<TWidth, TVector>(
+            TWidth.MultiplySingle(TWidth.ShiftLeft(magnitudes, 16), inverse));
+        TVector odd = Fp8E4M3Operator.EncodeNonNegative<TWidth, TVector>(
+            TWidth.MultiplySingle(TWidth.And(magnitudes, TWidth.Create(0xFFFF_0000)), inverse));
+        TVector codes = TWidth.And(TWidth.JoinHalves(even, TWidth.ShiftLeft(odd, 16)), TWidth.Create(0x007F_007F));
+        return TWidth.Or(codes, TWidth.And(TWidth.ShiftRight(pairs, 8), TWidth.Create(0x0080_0080)));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Unpack<TWidth, TVector>(ref byte codes, nuint element, TVector scale, ref byte destination)
         where TWidth : ISimdWidth<TVector>
         where TVector : struct
@@ -53,9 +79,10 @@ readonly struct BFloat16Rows : IRowOperator<BFloat16>
         TVector pairs = TWidth.Load16(ref codes, element);
         TVector even = Fp8E4M3Operator.Decode<TWidth, TVector>(TWidth.And(pairs, TWidth.Create(0xFF)));
         TVector odd = Fp8E4M3Operator.Decode<TWidth, TVector>(TWidth.ShiftRight(pairs, 8));
-        even = BFloat16Operator.Encode<TWidth, TVector>(TWidth.MultiplySingle(even, scale));
-        odd = BFloat16Operator.Encode<TWidth, TVector>(TWidth.MultiplySingle(odd, scale));
-        TWidth.Store32(TWidth.Or(even, TWidth.ShiftLeft(odd, 16)), ref destination, element * 2);
+        // The only NaN here is a code's, whose low bits are zero: rounding cannot carry it out of the NaNs.
+        even = BFloat16Operator.RoundToUpper<TWidth, TVector>(TWidth.MultiplySingle(even, scale));
+        odd = BFloat16Operator.RoundToUpper<TWidth, TVector>(TWidth.MultiplySingle(odd, scale));
+        TWidth.Store32(TWidth.JoinHalves(TWidth.ShiftRight(even, 16), odd), ref destination, element * 2);
     }
 }
 
@@ -99,6 +126,33 @@ readonly struct SingleRows : IRowOperator<float>
         where TWidth : ISimdWidth<TVector>
         where TVector : struct =>
         Fp8E4M3Operator.Encode<TWidth, TVector>(TWidth.MultiplySingle(TWidth.Load32(ref source, element * 4), inverse));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PackFinite<TWidth, TVector>(ref byte source, nuint element, TVector inverse, ref byte codes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct
+    {
+        nuint lanes = (nuint)TWidth.Lanes;
+        TWidth.Store8(
+            PackFiniteOne<TWidth, TVector>(ref source, element, inverse),
+            PackFiniteOne<TWidth, TVector>(ref source, element + lanes, inverse),
+            PackFiniteOne<TWidth, TVector>(ref source, element + (2 * lanes), inverse),
+            PackFiniteOne<TWidth, TVector>(ref source, element + (3 * lanes), inverse),
+            ref codes,
+            element);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static TVector PackFiniteOne<TWidth, TVector>(ref byte source, nuint element, TVector inverse)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct
+    {
+        TVector singles = TWidth.Load32(ref source, element * 4);
+        TVector magnitude = TWidth.And(singles, TWidth.Create(NarrowFloat.SingleMagnitude));
+        TVector code = Fp8E4M3Operator.EncodeNonNegative<TWidth, TVector>(TWidth.MultiplySingle(magnitude, inverse));
+        return TWidth.Or(
+            TWidth.And(code, TWidth.Create(0x7F)), TWidth.And(TWidth.ShiftRight(singles, 24), TWidth.Create(0x80)));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Unpack<TWidth, TVector>(ref byte codes, nuint element, TVector scale, ref byte destination)

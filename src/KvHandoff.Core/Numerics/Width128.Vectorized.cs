@@ -101,4 +101,14 @@ readonly struct Width128 : ISimdWidth<Vector128<uint>>
     public static void Store8(
         Vector128<uint> first, Vector128<uint> second, Vector128<uint> third, Vector128<uint> fourth, ref byte destination, nuint offsetBytes) =>
         Vector128.Narrow(Vector128.Narrow(first, second), Vector128.Narrow(third, fourth)).StoreUnsafe(ref destination, offsetBytes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<uint> JoinHalves(Vector128<uint> low, Vector128<uint> high) =>
+        Sse41.IsSupported
+            ? Sse41.Blend(low.AsUInt16(), high.AsUInt16(), 0b1010_1010).AsUInt32()
+            : Vector128.ConditionalSelect(Vector128.Create(0xFFFFu), low, high);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(Vector128<uint> first, Vector128<uint> second, ref byte destination, nuint offsetBytes) =>
+        Vector128.Narrow(first.AsUInt16(), second.AsUInt16()).StoreUnsafe(ref destination, offsetBytes);
 }

@@ -102,4 +102,15 @@ readonly struct Width256 : ISimdWidth<Vector256<uint>>
         Vector256<int> packed = Avx2.PackUnsignedSaturate(low, high).AsInt32();
         Avx2.PermuteVar8x32(packed, Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte().StoreUnsafe(ref destination, offsetBytes);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> JoinHalves(Vector256<uint> low, Vector256<uint> high) =>
+        Avx2.Blend(low.AsUInt16(), high.AsUInt16(), 0b1010_1010).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(Vector256<uint> first, Vector256<uint> second, ref byte destination, nuint offsetBytes)
+    {
+        Vector256<ulong> packed = Avx2.PackUnsignedSaturate(first.AsInt16(), second.AsInt16()).AsUInt64();
+        Avx2.Permute4x64(packed, 0b11_01_10_00).AsByte().StoreUnsafe(ref destination, offsetBytes);
+    }
 }

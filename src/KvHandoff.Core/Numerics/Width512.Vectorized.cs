@@ -100,4 +100,15 @@ readonly struct Width512 : ISimdWidth<Vector512<uint>>
         Avx512F.ConvertToVector128Byte(third).StoreUnsafe(ref destination, offsetBytes + 32);
         Avx512F.ConvertToVector128Byte(fourth).StoreUnsafe(ref destination, offsetBytes + 48);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<uint> JoinHalves(Vector512<uint> low, Vector512<uint> high) =>
+        Vector512.ConditionalSelect(Vector512.Create(0xFFFFu), low, high);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(Vector512<uint> first, Vector512<uint> second, ref byte destination, nuint offsetBytes)
+    {
+        Avx512BW.ConvertToVector256Byte(first.AsUInt16()).StoreUnsafe(ref destination, offsetBytes);
+        Avx512BW.ConvertToVector256Byte(second.AsUInt16()).StoreUnsafe(ref destination, offsetBytes + 32);
+    }
 }

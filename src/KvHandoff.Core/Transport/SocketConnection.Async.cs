@@ -2,40 +2,76 @@ using System.Net.Sockets;
 
 namespace KvHandoff.Transport;
 
-/// <summary>The asynchronous path: prefaces, and the control pipe.</summary>
+/// <summary>The asynchronous path: exact transfers for prefaces, partial ones for the control pipe.</summary>
 internal sealed partial class SocketConnection
 {
     public async ValueTask<TransportResult> ReceiveAsync(Memory<byte> destination, CancellationToken cancellationToken)
     {
-        for (int done = 0; done < destination.Length;)
+        if (!TryEnter()) return AbortedResult();
+        int done = 0;
+        try
         {
-            (int count, SocketError error) = await ReceiveSomeAsync(destination[done..], cancellationToken).ConfigureAwait(false);
-            if (count <= 0) return error == SocketError.OperationAborted
-                ? Cancelled("received", done, destination.Length)
-                : ReceiveFailure(error, done, destination.Length);
-            done += count;
+            while (done < destination.Length)
+            {
+                (int count, SocketError error) = await ReceiveOnceAsync(destination[done..], cancellationToken).ConfigureAwait(false);
+                if (count > 0) done += count;
+                else if (error != SocketError.WouldBlock) return ReceiveFailure(error, done, destination.Length);
+                else await SocketReadiness.WaitReadableAsync(_descriptor, cancellationToken).ConfigureAwait(false);
+            }
+            return TransportResult.Ok;
         }
-        return _aborted ? AbortedResult() : TransportResult.Ok;
+        catch (OperationCanceledException)
+        {
+            return Cancelled("received", done, destination.Length);
+        }
+        catch (Exception e) when (e is IOException or SocketException)
+        {
+            // The kernel would not watch the socket: out of descriptors or of watches.
+            return new TransportResult(TransportStatus.Failed, $"{Description}: {e.Message}");
+        }
+        finally
+        {
+            Exit();
+        }
     }
 
     public async ValueTask<TransportResult> SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
-        for (int done = 0; done < bytes.Length;)
+        if (!TryEnter()) return AbortedResult();
+        int done = 0;
+        try
         {
-            (int count, SocketError error) = await SendSomeAsync(bytes[done..], cancellationToken).ConfigureAwait(false);
-            if (error != SocketError.Success) return error == SocketError.OperationAborted
-                ? Cancelled("sent", done, bytes.Length)
-                : Failure(error, "sent", done, bytes.Length);
-            done += count;
+            while (done < bytes.Length)
+            {
+                (int count, SocketError error) = await SendOnceAsync(bytes[done..], cancellationToken).ConfigureAwait(false);
+                if (count >= 0) done += count;
+                else if (error != SocketError.WouldBlock) return Failure(error, "sent", done, bytes.Length);
+                else await SocketReadiness.WaitWritableAsync(_descriptor, cancellationToken).ConfigureAwait(false);
+            }
+            return TransportResult.Ok;
         }
-        return _aborted ? AbortedResult() : TransportResult.Ok;
+        catch (OperationCanceledException)
+        {
+            return Cancelled("sent", done, bytes.Length);
+        }
+        catch (Exception e) when (e is IOException or SocketException)
+        {
+            // The kernel would not watch the socket: out of descriptors or of watches.
+            return new TransportResult(TransportStatus.Failed, $"{Description}: {e.Message}");
+        }
+        finally
+        {
+            Exit();
+        }
     }
 
-    /// <summary>One receive: the bytes that came, 0 at the end of the stream, or -1 and the reason (OperationAborted when cancelled).</summary>
+    /// <summary>
+    /// One receive through the runtime's event loop, which suits a connection that stays asynchronous: the bytes that came, 0 at the
+    /// end of the stream, or -1 and the reason.
+    /// </summary>
     internal async ValueTask<(int Count, SocketError Error)> ReceiveSomeAsync(Memory<byte> destination, CancellationToken cancellationToken)
     {
         if (!TryEnter()) return (-1, SocketError.OperationAborted);
-        EnterAsync();
         int count = -1;
         try
         {
@@ -53,16 +89,14 @@ internal sealed partial class SocketConnection
         finally
         {
             CountReceived(count);
-            ExitAsync();
             Exit();
         }
     }
 
-    /// <summary>One send: the bytes taken, or -1 and the reason (OperationAborted when cancelled).</summary>
+    /// <summary>One send through the runtime's event loop: the bytes taken, or -1 and the reason.</summary>
     internal async ValueTask<(int Count, SocketError Error)> SendSomeAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
         if (!TryEnter()) return (-1, SocketError.OperationAborted);
-        EnterAsync();
         int count = -1;
         try
         {
@@ -80,34 +114,30 @@ internal sealed partial class SocketConnection
         finally
         {
             CountSent(count);
-            ExitAsync();
             Exit();
         }
     }
 
-    internal TransportResult ReceiveEnded(SocketError error) => error == SocketError.OperationAborted
-        ? AbortedResult()
-        : ReceiveFailure(error, 0, 0);
+    internal TransportResult ReceiveEnded(SocketError error) => ReceiveFailure(error, 0, 0);
 
-    internal TransportResult SendEnded(SocketError error, long done, long total) => error == SocketError.OperationAborted
-        ? AbortedResult()
-        : Failure(error, "sent", done, total);
+    internal TransportResult SendFailed(SocketError error, long done, long total) => Failure(error, "sent", done, total);
 
-    private void EnterAsync()
+    private ValueTask<(int Count, SocketError Error)> ReceiveOnceAsync(Memory<byte> destination, CancellationToken cancellationToken)
     {
-        lock (_modeGate)
-        {
-            _asyncCalls++;
-            // The runtime believes that the descriptor is still non-blocking; a blocking one would hold up its event loop.
-            if (!_madeBlocking) return;
-            SocketSystemCalls.SetNonBlocking(_descriptor, true);
-            _madeBlocking = false;
-        }
+        cancellationToken.ThrowIfCancellationRequested();
+        if (!OperatingSystem.IsLinux()) return ReceiveSomeAsync(destination, cancellationToken);
+        nint count = SocketSystemCalls.TryReceive(_descriptor, destination.Span, out SocketError error);
+        CountReceived(count);
+        return new(((int)count, error));
     }
 
-    private void ExitAsync()
+    private ValueTask<(int Count, SocketError Error)> SendOnceAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
-        lock (_modeGate) _asyncCalls--;
+        cancellationToken.ThrowIfCancellationRequested();
+        if (!OperatingSystem.IsLinux()) return SendSomeAsync(bytes, cancellationToken);
+        nint count = SocketSystemCalls.TrySend(_descriptor, bytes.Span, out SocketError error);
+        CountSent(count);
+        return new(((int)count, error));
     }
 
     private TransportResult Cancelled(string what, long done, long total) => _aborted

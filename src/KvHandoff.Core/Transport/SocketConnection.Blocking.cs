@@ -17,7 +17,7 @@ internal sealed partial class SocketConnection
                 CountReceived(count);
                 if (count > 0) done += (int)count;
                 else if (error != SocketError.WouldBlock) return ReceiveFailure(error, done, destination.Length);
-                else WaitReady(SocketSystemCalls.PollIn);
+                else SocketSystemCalls.WaitReady(_descriptor, SocketSystemCalls.PollIn);
             }
             return TransportResult.Ok;
         }
@@ -44,7 +44,7 @@ internal sealed partial class SocketConnection
                     ranges = IoRange.Advance(ranges, count);
                 }
                 else if (error != SocketError.WouldBlock) return ReceiveFailure(error, done, done + IoRange.TotalBytes(ranges));
-                else WaitReady(SocketSystemCalls.PollIn);
+                else SocketSystemCalls.WaitReady(_descriptor, SocketSystemCalls.PollIn);
             }
             return TransportResult.Ok;
         }
@@ -66,7 +66,7 @@ internal sealed partial class SocketConnection
                 CountSent(count);
                 if (count >= 0) done += (int)count;
                 else if (error != SocketError.WouldBlock) return Failure(error, "sent", done, bytes.Length);
-                else WaitReady(SocketSystemCalls.PollOut);
+                else SocketSystemCalls.WaitReady(_descriptor, SocketSystemCalls.PollOut);
             }
             return TransportResult.Ok;
         }
@@ -93,7 +93,7 @@ internal sealed partial class SocketConnection
                     ranges = IoRange.Advance(ranges, count);
                 }
                 else if (error != SocketError.WouldBlock) return Failure(error, "sent", done, done + IoRange.TotalBytes(ranges));
-                else WaitReady(SocketSystemCalls.PollOut);
+                else SocketSystemCalls.WaitReady(_descriptor, SocketSystemCalls.PollOut);
             }
             return TransportResult.Ok;
         }
@@ -109,23 +109,5 @@ internal sealed partial class SocketConnection
         return error == SocketError.Success
             ? SocketErrors.EndOfStream(Description, done, total)
             : Failure(error, "received", done, total);
-    }
-
-    /// <summary>
-    /// The runtime leaves the descriptor non-blocking after an asynchronous call. With none under way it is made blocking again, so
-    /// that the kernel does the waiting; otherwise this call waits by itself.
-    /// </summary>
-    private void WaitReady(short events)
-    {
-        lock (_modeGate)
-        {
-            if (_asyncCalls == 0 && OperatingSystem.IsLinux())
-            {
-                SocketSystemCalls.SetNonBlocking(_descriptor, false);
-                _madeBlocking = true;
-                return;
-            }
-        }
-        SocketSystemCalls.WaitReady(_descriptor, events);
     }
 }

@@ -10,12 +10,10 @@ internal sealed partial class SocketConnection : IConnection
     private readonly Socket _socket;
     private readonly int _descriptor;
     private readonly TimeSpan _drainTimeout;
-    private readonly Lock _modeGate = new();
+    private readonly Lock _pipeGate = new();
     private ConnectionUse _use;
     private SocketPipe? _pipe;
     private long _bytesSent, _bytesReceived, _calls;
-    private int _asyncCalls;
-    private bool _madeBlocking;
     private volatile bool _aborted;
     private int _disposed;
 
@@ -54,7 +52,7 @@ internal sealed partial class SocketConnection : IConnection
 
     public IDuplexPipe AsPipe()
     {
-        lock (_modeGate)
+        lock (_pipeGate)
             return _pipe ??= new SocketPipe(this);
     }
 
@@ -86,11 +84,7 @@ internal sealed partial class SocketConnection : IConnection
         Dispose();
     }
 
-    private bool TryEnter()
-    {
-        if (_aborted || !_use.TryEnter()) return false;
-        return true;
-    }
+    private bool TryEnter() => !_aborted && _use.TryEnter();
 
     private void Exit()
     {

@@ -85,8 +85,12 @@ internal sealed class SocketPipe : IDuplexPipe
     {
         foreach (ReadOnlyMemory<byte> segment in bytes)
         {
-            TransportResult sent = await _connection.SendAsync(segment, CancellationToken.None).ConfigureAwait(false);
-            if (!sent.IsOk) return sent;
+            for (int done = 0; done < segment.Length;)
+            {
+                (int count, SocketError error) = await _connection.SendSomeAsync(segment[done..], CancellationToken.None).ConfigureAwait(false);
+                if (count < 0) return _connection.SendFailed(error, done, segment.Length);
+                done += count;
+            }
         }
         return TransportResult.Ok;
     }

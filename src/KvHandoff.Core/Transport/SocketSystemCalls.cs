@@ -14,8 +14,7 @@ internal static unsafe partial class SocketSystemCalls
 
     internal const short PollIn = 1, PollOut = 4;
 
-    private const int MessageWaitAll = 0x100, MessageNoSignal = 0x4000;
-    private const int GetFlags = 3, SetFlags = 4, NonBlock = 0x800;
+    private const int MessageWaitAll = 0x100, MessageNoSignal = 0x4000, MessageDontWait = 0x40;
     private const int Interrupted = 4;
     private const string Libc = "libc";
 
@@ -75,17 +74,37 @@ internal static unsafe partial class SocketSystemCalls
         }
     }
 
+    /// <summary>Receives what is there, or fails with WouldBlock (Linux).</summary>
+    internal static nint TryReceive(int fd, Span<byte> destination, out SocketError error)
+    {
+        error = SocketError.Success;
+        fixed (byte* first = destination)
+        {
+            nint count;
+            do count = Receive(fd, first, (nuint)destination.Length, MessageDontWait);
+            while (count < 0 && IsInterrupted(out error));
+            return count;
+        }
+    }
+
+    /// <summary>Sends what there is room for, or fails with WouldBlock (Linux).</summary>
+    internal static nint TrySend(int fd, ReadOnlySpan<byte> bytes, out SocketError error)
+    {
+        error = SocketError.Success;
+        fixed (byte* first = bytes)
+        {
+            nint count;
+            do count = Send(fd, first, (nuint)bytes.Length, MessageNoSignal | MessageDontWait);
+            while (count < 0 && IsInterrupted(out error));
+            return count;
+        }
+    }
+
     /// <summary>Blocks until the descriptor is ready for <paramref name="events"/>, or has an error or an end to report.</summary>
     internal static void WaitReady(int fd, short events)
     {
         PollEntry entry = new() { Descriptor = fd, Events = events };
         _ = Poll(&entry, 1, -1);
-    }
-
-    internal static void SetNonBlocking(int fd, bool nonBlocking)
-    {
-        int flags = FileControl(fd, GetFlags, 0);
-        _ = FileControl(fd, SetFlags, nonBlocking ? flags | NonBlock : flags & ~NonBlock);
     }
 
     private static Span<byte> AsSpan(IoRange range) => new((void*)range.Address, (int)Math.Min(range.LengthBytes, int.MaxValue));
@@ -150,7 +169,4 @@ internal static unsafe partial class SocketSystemCalls
 
     [LibraryImport(Libc, EntryPoint = "poll", SetLastError = true)]
     private static partial int Poll(PollEntry* entries, nuint count, int timeoutMilliseconds);
-
-    [LibraryImport(Libc, EntryPoint = "fcntl", SetLastError = true)]
-    private static partial int FileControl(int fd, int command, int argument);
 }

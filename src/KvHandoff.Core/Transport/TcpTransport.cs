@@ -57,7 +57,7 @@ public sealed class TcpTransport : ITransport
                 try
                 {
                     ApplyBuffers(socket, options);
-                    await socket.ConnectAsync(new IPEndPoint(address, endpoint.Port), deadline.Token).ConfigureAwait(false);
+                    await ConnectAsync(socket, new IPEndPoint(address, endpoint.Port), deadline.Token).ConfigureAwait(false);
                     return Wrap(socket, options);
                 }
                 catch (SocketException e)
@@ -77,6 +77,35 @@ public sealed class TcpTransport : ITransport
         {
             throw new TransportException(TransportStatus.TimedOut,
                 $"Cannot connect to {endpoint}: no answer within {options.ConnectTimeout.TotalSeconds} s", e);
+        }
+    }
+
+    /// <summary>
+    /// Connects on a thread of its own: an asynchronous connect would leave the descriptor in the runtime's event loop, see
+    /// <see cref="SocketReadiness"/>.
+    /// </summary>
+    private static async Task ConnectAsync(Socket socket, IPEndPoint remote, CancellationToken cancellationToken)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            await socket.ConnectAsync(remote, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        // Disposal from another thread is what wakes a blocked connect.
+        using CancellationTokenRegistration wake = cancellationToken.Register(socket.Dispose);
+        try
+        {
+            await Task.Factory.StartNew(() => socket.Connect(remote), CancellationToken.None,
+                TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            // Connected, and cancelled before this line: the socket is disposed, and the caller is told so.
+            wake.Unregister();
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            throw;
         }
     }
 

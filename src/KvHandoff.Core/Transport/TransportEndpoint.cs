@@ -10,7 +10,7 @@ namespace KvHandoff.Transport;
 /// <param name="Port">0 to 65535; a listener takes 0 for any free port.</param>
 public readonly record struct TransportEndpoint(string Scheme, string Host, int Port)
 {
-    private const int MaxHostLength = 255;
+    private const int MaxTextLength = 512, MaxHostLength = 255;
     private const string Expected = "expected scheme://host:port, with an IPv6 address in brackets";
 
     /// <summary>The host is <c>localhost</c> or an address of this machine's loopback.</summary>
@@ -36,6 +36,7 @@ public readonly record struct TransportEndpoint(string Scheme, string Host, int 
     private static string? Parse(string? text, ref TransportEndpoint endpoint)
     {
         if (string.IsNullOrEmpty(text)) return Expected;
+        if (text.Length > MaxTextLength) return $"{text.Length} characters are more than {MaxTextLength}";
         int mark = text.IndexOf("://", StringComparison.Ordinal);
         if (mark <= 0) return Expected;
 

@@ -1,0 +1,67 @@
+using KvHandoff.Memory;
+using KvHandoff.Model.Kernels;
+
+namespace KvHandoff.Core.Tests.Model;
+
+public class PanelProductTests
+{
+    [Fact]
+    public void Every_element_is_one_chain_of_multiply_adds_for_every_shape()
+    {
+        var random = new Random(30);
+        foreach (int rows in new[] { 1, 2, 5, 6, 7, 12, 13, 48 })
+        {
+            foreach (int columns in new[] { 1, 15, 16, 17, 64, 70, 129 })
+            {
+                int depth = random.Next(1, 80), aStride = depth + random.Next(3), cStride = columns + random.Next(3);
+                float[] a = Random(random, rows * aStride), weights = Random(random, columns * depth), c = Random(random, rows * cStride);
+                float[] before = [.. c];
+                using NativeSlab slab = NativeSlab.Allocate(PackedWeights.RequiredBytes(depth, columns));
+                long at = 0;
+                PackedWeights packed = PackedWeights.Pack(weights, columns, depth, slab, ref at);
+                Assert.Equal(slab.LengthBytes, at);
+                PanelProduct.Multiply(a, aStride, rows, packed, c, cStride);
+                for (int r = 0; r < rows; r++)
+                {
+                    for (int n = 0; n < cStride && r * cStride + n < c.Length; n++)
+                    {
+                        float expected = n < columns ? 0 : before[r * cStride + n];
+                        for (int k = 0; n < columns && k < depth; k++) expected = MathF.FusedMultiplyAdd(a[r * aStride + k], weights[n * depth + k], expected);
+                        Assert.Equal(BitConverter.SingleToUInt32Bits(expected), BitConverter.SingleToUInt32Bits(c[r * cStride + n]));
+                    }
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Plain_rows_accumulate_onto_what_is_there()
+    {
+        var random = new Random(31);
+        foreach (int rows in new[] { 1, 6, 11 })
+        {
+            foreach (int columns in new[] { 10, 16, 64, 80 })
+            {
+                int depth = random.Next(1, 65), bStride = (columns + 15) / 16 * 16;
+                float[] a = Random(random, rows * depth), b = Random(random, depth * bStride), c = Random(random, rows * columns);
+                float[] expected = [.. c];
+                for (int r = 0; r < rows; r++)
+                    for (int n = 0; n < columns; n++)
+                        for (int k = 0; k < depth; k++)
+                            expected[r * columns + n] = MathF.FusedMultiplyAdd(a[r * depth + k], b[k * bStride + n], expected[r * columns + n]);
+                PanelProduct.Multiply(a, depth, rows, depth, b, bStride, columns, c, columns, accumulate: true);
+                Assert.Equal(expected, c);
+            }
+        }
+    }
+
+    [Fact]
+    public void Spans_that_are_too_short_are_refused()
+    {
+        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[11], 4, 3, 4, new float[64], 16, 16, new float[48], 16, false));
+        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[12], 4, 3, 4, new float[63], 16, 16, new float[48], 16, false));
+        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[12], 4, 3, 4, new float[64], 16, 16, new float[47], 16, false));
+    }
+
+    private static float[] Random(Random random, int length) => [.. Enumerable.Range(0, length).Select(_ => (float)(2 * random.NextDouble() - 1))];
+}
