@@ -1,0 +1,49 @@
+using KvHandoff.Bench.Prompts;
+using KvHandoff.Bench.Synthesis;
+
+namespace KvHandoff.Bench.Handoff;
+
+/// <summary>What the job is to do; every value was checked when the command line was read.</summary>
+internal sealed record HandoffSettings
+{
+    /// <summary>Repetitions of the shaped transfer that count; one more goes before them.</summary>
+    internal const int TransferSamples = 3;
+
+    /// <summary>Prompt tokens of the shaped transfer and of the projection.</summary>
+    internal const int DefaultTokens = 3100;
+
+    /// <summary>"all", the reference model's name, or a shaped model's name.</summary>
+    internal string Model { get; init; } = All;
+
+    internal const string All = "all";
+
+    internal string ShapedModelName => Model is All or ReferenceModel.Name ? ShapedModel.Default : Model;
+
+    internal bool RunsReference => Model is All or ReferenceModel.Name;
+
+    internal bool RunsShaped => Model != ReferenceModel.Name;
+
+    internal int Tokens { get; init; } = DefaultTokens;
+
+    /// <summary>"raw" or "fp8"; null for raw prompts, and both codecs for the shaped transfer.</summary>
+    internal string? Codec { get; init; }
+
+    internal int Streams { get; init; } = 1;
+
+    internal IReadOnlyList<PromptShape> Prompts { get; init; } = PromptSet.Shapes;
+
+    /// <summary>Most tokens to generate per prompt; null for each prompt's own number.</summary>
+    internal int? Completion { get; init; }
+
+    internal bool SkipStages { get; init; }
+
+    internal string? JsonFile { get; init; }
+
+    internal required string OutputDirectory { get; init; }
+
+    internal bool Quiet { get; init; }
+
+    internal string Fault { get; init; } = LandedFault.None;
+
+    internal int LayerDelayMilliseconds { get; init; }
+}

@@ -1,0 +1,94 @@
+using KvHandoff.Bench.Reports;
+
+namespace KvHandoff.Bench.Workers;
+
+/// <summary>A prefill process and a decode process, connected: what every handoff of this program runs between.</summary>
+internal sealed class WorkerPair : IAsyncDisposable
+{
+    // After one side failed the other is given this long to say why it failed too.
+    private static readonly TimeSpan SecondOpinion = TimeSpan.FromSeconds(3);
+
+    private readonly TimeSpan _limit;
+
+    private WorkerPair(WorkerProcess prefill, WorkerProcess decode, TimeSpan limit)
+    {
+        Prefill = prefill;
+        Decode = decode;
+        _limit = limit;
+    }
+
+    internal WorkerProcess Prefill { get; }
+
+    internal WorkerProcess Decode { get; }
+
+    /// <summary>Starts both processes, lets the decode side listen and the prefill side connect.</summary>
+    internal static async Task<WorkerPair> StartAsync(string model, int senderTokens, int receiverTokens, int streams, string codec, TimeSpan limit, IJobDisplay display, CancellationToken cancellationToken)
+    {
+        WorkerProcess decode = WorkerProcess.Start("decode"), prefill = WorkerProcess.Start("prefill");
+        var pair = new WorkerPair(prefill, decode, limit);
+        try
+        {
+            display.Note($"prefill process {prefill.Id}, decode process {decode.Id} ({model}, codec {codec})");
+            OpenedReply listening = await decode.ExchangeAsync<OpenedReply>(new OpenDecodeRequest(model, receiverTokens, streams), cancellationToken);
+            await prefill.ExchangeAsync<OpenedReply>(new OpenPrefillRequest(model, senderTokens, streams, listening.Endpoint, codec), cancellationToken);
+            return pair;
+        }
+        catch
+        {
+            await pair.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Lets the decode side get ready, then the prefill side send, and waits for both.</summary>
+    /// <exception cref="WorkerException">One side failed; the message has both sides' words when both did.</exception>
+    internal async Task<(SentReply Sent, TReply Received, long RequestedAt)> HandOffAsync<TReply>(WorkerMessage receive, WorkerMessage send, CancellationToken cancellationToken)
+        where TReply : WorkerMessage
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(_limit);
+        try
+        {
+            await Decode.ExchangeAsync<ReadyReply>(receive, limit.Token);
+            long requestedAt = System.Diagnostics.Stopwatch.GetTimestamp();
+            await Prefill.SendAsync(send, limit.Token);
+            Task<SentReply> sent = Prefill.ReceiveAsync<SentReply>(limit.Token);
+            Task<TReply> received = Decode.ReceiveAsync<TReply>(limit.Token);
+            await JoinAsync(sent, received);
+            return (await sent, await received, requestedAt);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new WorkerException("prefill and decode", $"The handoff did not end within {_limit.TotalSeconds:0} s.", isGone: false);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Prefill.DisposeAsync();
+        await Decode.DisposeAsync();
+    }
+
+    private static async Task JoinAsync(Task sent, Task received)
+    {
+        Task first = await Task.WhenAny(sent, received);
+        Task second = first == sent ? received : sent;
+        if (first.IsCompletedSuccessfully)
+        {
+            await second;
+            return;
+        }
+
+        try
+        {
+            await second.WaitAsync(SecondOpinion);
+        }
+        catch (Exception e) when (e is WorkerException or TimeoutException or OperationCanceledException)
+        {
+        }
+
+        WorkerException[] failures = [.. new[] { first, second }.Where(t => t.IsFaulted).Select(t => t.Exception!.InnerException).OfType<WorkerException>().OrderByDescending(e => e.IsGone)];
+        if (failures.Length == 2) throw new WorkerException("prefill and decode", $"{failures[0].Message} {failures[1].Message}", failures[0].IsGone);
+        await first;
+    }
+}
