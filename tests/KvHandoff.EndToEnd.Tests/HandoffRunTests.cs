@@ -139,8 +139,9 @@ public sealed class HandoffRunTests(HandoffRun run) : IClassFixture<HandoffRun>
         Assert.Equal(["limits", "prompts", "quality", "transfers", "phases", "projection"], tables);
         Assert.Equal(tables.Length, page.Descendants("table").Count());
         Assert.All(page.Descendants("table"), table => Assert.NotEmpty(table.Descendants("td")));
-        Assert.Single(page.Descendants("svg"));
-        Assert.NotEmpty(page.Descendants("rect"));
+        // One bar for each of two transfers and two prompts.
+        Assert.Equal(4, page.Descendants("svg").Count());
+        Assert.All(page.Descendants("svg"), bar => Assert.NotEmpty(bar.Descendants("rect")));
         Assert.DoesNotContain("://", run.Page);
         Assert.DoesNotContain(page.DescendantsAndSelf(), e => e.Name.LocalName is "script" or "link" or "img" or "iframe" || e.Attribute("src") is not null || e.Attribute("href") is not null);
     }

@@ -31,7 +31,7 @@ internal sealed class ReferenceHandoff(HandoffSettings settings, IJobDisplay dis
         using PagedKvCache cache = PagedKvCache.Allocate(model.Layout, capacity);
         await using (WorkerPair pair = await WorkerPair.StartAsync(ReferenceModel.Name, capacity, capacity, settings.Streams, codecName, Limit, display, cancellationToken))
         {
-            await WarmUpAsync(pair, model, cache, prompts[0].Tokens, cancellationToken);
+            await WarmUpAsync(pair, model, cache, prompts[0].Tokens[..Math.Min(WarmUpTokens, prompts[0].Tokens.Length)], cancellationToken);
             foreach ((PromptShape shape, int[] tokens, int completion) in prompts)
             {
                 display.Begin($"handing {shape.Name} over: {tokens.Length} prompt tokens, {completion} to generate");

@@ -18,9 +18,18 @@ internal static class MachineDescription
         Dotnet = RuntimeInformation.FrameworkDescription,
         Isa = InstructionSet.Name,
         VectorBits = InstructionSet.VectorBits,
-        Version = typeof(MachineDescription).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown",
+        Version = Version(),
         Time = DateTimeOffset.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture),
     };
+
+    // Version and the first digits of the commit that it was built from.
+    private static string Version()
+    {
+        const int CommitDigits = 8;
+        string full = typeof(MachineDescription).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+        int commit = full.IndexOf('+');
+        return commit < 0 ? full : full[..Math.Min(full.Length, commit + 1 + CommitDigits)];
+    }
 
     private static string Cpu()
     {

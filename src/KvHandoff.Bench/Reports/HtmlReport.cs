@@ -10,7 +10,7 @@ internal static class HtmlReport
     private const string Style = """
         :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --page: #ffffff; --stripe: #f6f8fa; --good: #1a7f37; --bad: #cf222e; }
         @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --page: #0d1117; --stripe: #151b23; --good: #3fb950; --bad: #f85149; } }
-        body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 72rem; margin: 0 auto; padding: 1rem; }
+        body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 80rem; margin: 0 auto; padding: 1rem; }
         h1 { font-size: 1.5rem; margin: 0.5rem 0; } h2 { font-size: 1.15rem; margin: 2rem 0 0.25rem; }
         p { margin: 0.25rem 0 0.75rem; } .note, .env { color: var(--soft); font-size: 0.9rem; overflow-wrap: anywhere; }
         .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
@@ -18,10 +18,10 @@ internal static class HtmlReport
         .facts li { border: 1px solid var(--line); border-radius: 6px; padding: 0.5rem 0.75rem; } .facts b { display: block; font-size: 1.3rem; }
         .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
         table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 0.88rem; }
-        th, td { padding: 0.3rem 0.6rem; text-align: left; white-space: nowrap; } th { border-bottom: 1px solid var(--line); color: var(--soft); font-weight: 600; }
+        th, td { padding: 0.3rem 0.55rem; text-align: left; white-space: nowrap; } th { border-bottom: 1px solid var(--line); color: var(--soft); font-weight: 600; }
         .n { text-align: right; } tbody tr:nth-child(even) { background: var(--stripe); }
-        svg { width: 100%; height: auto; min-width: 34rem; display: block; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
-        .chart { overflow-x: auto; margin-top: 0.75rem; } .legend { font-size: 0.88rem; } .legend span { margin-right: 0.9rem; white-space: nowrap; }
+        svg { width: 100%; height: 1.2rem; display: block; } .bar { font-size: 0.88rem; margin: 0.6rem 0 0.15rem; }
+        .chart { margin-top: 0.75rem; } .legend { font-size: 0.88rem; } .legend span { margin-right: 0.9rem; white-space: nowrap; }
         .legend i { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; margin-right: 0.35em; }
         .p0 { fill: #8c959f; background: #8c959f; } .p1 { fill: #bf8700; background: #bf8700; } .p2 { fill: #1b7c83; background: #1b7c83; }
         .p3 { fill: #8250df; background: #8250df; } .p4 { fill: #0969da; background: #0969da; } .p5 { fill: #2da44e; background: #2da44e; }

@@ -69,7 +69,7 @@ internal static class ReportTables
         (string Name, double Seconds, IReadOnlyDictionary<string, double> Phases)[] sources = [.. PhaseSources(summary)];
         string[] names = [.. sources[0].Phases.Keys];
         return new ReportTable("phases", "Phases, milliseconds",
-            "Of both processes, summed over their threads. Phases overlap, and waiting is part of them: they need not add up to the elapsed time. Prompts include the prefill that they overlap with.",
+            "Of both processes, summed over their threads. Phases overlap, so that they need not add up to the elapsed time; queue is the longest wait of any frame. The elapsed time of a prompt includes its prefill.",
             [new("handoff", false), new("elapsed"), .. names.Select(n => new ReportColumn(n.Replace('_', ' ')))],
             [.. sources.Select(s => (string[])[s.Name, F(s.Seconds * 1e3, "0.00"), .. names.Select(n => F(s.Phases.GetValueOrDefault(n) * 1e3, "0.00"))])]);
     }
