@@ -67,7 +67,7 @@ internal sealed class ShapedTransfer(HandoffSettings settings, IJobDisplay displ
             OfMemcpy = gbps / limits.MemcpyGbps,
             OfTcpLoopback = gbps / limits.TcpLoopbackGbps,
             Phases = WorkerCosts.Merge(sent.Cost, landed.Cost),
-            BytesCopiedPerByte = (double)(sent.Cost.BytesCopied + landed.Cost.BytesCopied) / landed.Cost.KvBytes,
+            BytesCopiedPerByte = (double)sent.Cost.BytesCopied / landed.Cost.KvBytes,
             Verified = runs.All(r => r.Landed.DifferentBytes + r.Landed.TailBytesChanged == 0),
             BytesCompared = landed.BytesCompared,
             TailBytesChecked = landed.TailBytesChecked,

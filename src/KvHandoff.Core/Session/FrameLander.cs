@@ -60,9 +60,10 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         try
         {
             LayerGroup group = handoff.Shape.Layout.Group(header.Layer);
+            long copied = 0;
             got = handoff.Shape.IsDirect(group)
                 ? ReceiveInPlace(header, handoff, entries, started, out string? corrupt)
-                : ReceiveStaged(header, handoff, group, entries, started, out corrupt);
+                : ReceiveStaged(header, handoff, group, entries, started, out corrupt, out copied);
             if (!got.IsOk) return InMidFrame(got);
             if (corrupt is not null)
             {
@@ -71,7 +72,6 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
             }
 
             landed = true;
-            long copied = handoff.Shape.IsDirect(group) ? 0 : header.PayloadBytes + (long)handoff.Shape.Segment(group, header.Granule).RowsBytes * entries.Length;
             handoff.Land(header.Layer, header.Granule, FrameHeader.Bytes + table.Length + header.PayloadBytes, copied,
                 HandoffShape.DigestOf(header.Layer, header.Granule, header.TableCrc));
             return got;
@@ -103,9 +103,10 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         return got;
     }
 
-    private TransportResult ReceiveStaged(in FrameHeader header, IncomingHandoff handoff, LayerGroup group, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt)
+    private TransportResult ReceiveStaged(in FrameHeader header, IncomingHandoff handoff, LayerGroup group, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt, out long copied)
     {
         corrupt = null;
+        copied = 0;
         if (_staging is null || _staging.LengthBytes < header.PayloadBytes)
         {
             _staging?.Dispose();
@@ -120,6 +121,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         SegmentShape shape = handoff.Shape.Segment(group, header.Granule);
         Grow(ref _rows, handoff.Shape.MaxSegmentRowsBytes);
         KvLayerView view = handoff.Target.View(header.Layer, handoff.Shape.TotalTokens);
+        var where = new GranuleRows(handoff.Target, header.Layer, header.Granule, handoff.Shape.TotalTokens);
         for (int s = 0, offset = 0; s < entries.Length && corrupt is null; s++)
         {
             ReadOnlySpan<byte> encoded = payload.Slice(offset, (int)entries[s].EncodedBytes);
@@ -132,11 +134,15 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
                 break;
             }
 
-            Span<byte> rows = _rows.AsSpan(0, shape.RowsBytes);
+            int head = s / header.Planes;
+            var plane = (KvPlane)(s % header.Planes);
+            bool inPlace = where.TryContiguous(head, plane, out Span<byte> rows);
+            if (!inPlace) rows = _rows.AsSpan(0, shape.RowsBytes);
             if (!handoff.Shape.Codec.TryDecode(shape, encoded, rows, out string? error))
                 corrupt = $"Layer {header.Layer}, granule {header.Granule}, segment {s}: {error}";
-            else
-                SegmentRows.Scatter(view, s / header.Planes, (KvPlane)(s % header.Planes), header.Granule, shape.Tokens, rows);
+            else if (!inPlace)
+                SegmentRows.Scatter(view, head, plane, header.Granule, shape.Tokens, rows);
+            copied += inPlace ? rows.Length : 2 * rows.Length;
             at = handoff.Clock.Add(HandoffPhase.Place, at);
         }
 

@@ -63,6 +63,15 @@ internal readonly struct GranuleRows
         return crc;
     }
 
+    /// <summary>The rows of a segment that is one run in its block, so that a codec can work on the block itself.</summary>
+    internal bool TryContiguous(int head, KvPlane plane, out Span<byte> rows)
+    {
+        Span<BlockRun> runs = stackalloc BlockRun[KvSegment.GranuleTokens];
+        bool one = SegmentRows.Runs(_pool.Geometry, head, plane, _granule, _tokens, runs) == 1;
+        rows = one ? _pool.Block(_layerInGroup, _table[runs[0].Block].Slot).Slice(runs[0].OffsetBytes, runs[0].LengthBytes) : default;
+        return one;
+    }
+
     private static int RunsPerSegment(in BlockGeometry geometry) => geometry.TokensAreContiguous
         ? Math.Min(KvSegment.GranuleTokens, (KvSegment.GranuleTokens + geometry.BlockTokens - 1) / geometry.BlockTokens + 1)
         : KvSegment.GranuleTokens;

@@ -29,7 +29,8 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         var rows = new GranuleRows(handoff.Sequence, layer, granule, shape.TotalTokens);
         bool direct = shape.IsDirect(group);
         var flags = CodecFlags.None;
-        long payloadBytes = direct ? ChecksumInPlace(handoff, rows, group, granule) : EncodeStaged(handoff, group, layer, granule, out flags);
+        long copied = 0;
+        long payloadBytes = direct ? ChecksumInPlace(handoff, rows, group, granule) : EncodeStaged(handoff, rows, group, layer, granule, out flags, out copied);
 
         Span<SegmentEntry> entries = _entries.AsSpan(0, segments);
         int tableBytes = segments * SegmentEntry.Bytes;
@@ -63,7 +64,6 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         if (direct) count += rows.Ranges(_ranges.AsSpan(1));
         else _ranges[count++] = new IoRange(_staging!.Address, (nint)payloadBytes);
         TransportResult sent = connection.SendVectors(_ranges.AsSpan(0, count));
-        long copied = direct ? 0 : (long)shape.Segment(group, granule).RowsBytes * segments + payloadBytes;
         if (sent.IsOk) handoff.FrameSent(head.Length + payloadBytes, copied, HandoffShape.DigestOf(layer, granule, tableCrc));
         return sent;
     }
@@ -84,24 +84,33 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         return (long)bytes * segments;
     }
 
-    private long EncodeStaged(OutgoingHandoff handoff, LayerGroup group, int layer, int granule, out CodecFlags flags)
+    private long EncodeStaged(OutgoingHandoff handoff, in GranuleRows where, LayerGroup group, int layer, int granule, out CodecFlags flags, out long copied)
     {
         HandoffShape shape = handoff.Shape;
         SegmentShape segment = shape.Segment(group, granule);
         KvLayerView view = handoff.Sequence.View(layer, shape.TotalTokens);
         int most = shape.Codec.MaxEncodedBytes(segment), offset = 0;
         flags = CodecFlags.None;
+        copied = 0;
         for (int s = 0; s < group.KvHeads * group.Planes; s++)
         {
             long at = PhaseClock.Now;
-            Span<byte> rows = _rows.AsSpan(0, segment.RowsBytes);
-            SegmentRows.Gather(view, s / group.Planes, (KvPlane)(s % group.Planes), granule, segment.Tokens, rows);
-            at = handoff.Clock.Add(HandoffPhase.Gather, at);
+            int head = s / group.Planes;
+            var plane = (KvPlane)(s % group.Planes);
+            if (!where.TryContiguous(head, plane, out Span<byte> rows))
+            {
+                rows = _rows.AsSpan(0, segment.RowsBytes);
+                SegmentRows.Gather(view, head, plane, granule, segment.Tokens, rows);
+                copied += rows.Length;
+                at = handoff.Clock.Add(HandoffPhase.Gather, at);
+            }
+
             Span<byte> encoded = _staging!.Span(offset, most);
             int bytes = shape.Codec.Encode(segment, rows, encoded, out CodecFlags found);
             flags |= found;
             _entries[s] = new SegmentEntry(Crc32C.Compute(encoded[..bytes]), (uint)bytes);
             offset += bytes;
+            copied += bytes;
             handoff.Clock.Add(HandoffPhase.Encode, at);
         }
 
