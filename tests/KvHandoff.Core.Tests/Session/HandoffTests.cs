@@ -71,6 +71,9 @@ public sealed class HandoffTests
         using (landed)
         {
             Assert.True(cost.WireBytes < cost.KvBytes);
+            // One pass on each side: encoding writes the codes and fp32 scales, decoding writes the rows, both on the block itself.
+            long codes = cost.KvBytes / type.SizeBytes();
+            Assert.Equal(codes + codes / 32 * 4 + cost.KvBytes, cost.BytesCopied);
             AssertRowsWithin(sequence, landed, type);
         }
     }
