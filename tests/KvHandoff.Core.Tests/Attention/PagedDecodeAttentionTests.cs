@@ -109,8 +109,8 @@ public sealed class PagedDecodeAttentionTests
     {
         float[] query = AttentionCase.Query(4, 64);
         using var sequence = new AttentionCase(ElementType.Float32, 4, 64, 200, windowTokens: 100);
-        sequence.Oracle(4, query, 170, 200).Check(sequence.Run(256, 4, query, new(WindowTokens: 30)).Output, [], "30 of 100");
-        sequence.Oracle(4, query, 100, 200).Check(sequence.Run(256, 4, query, new(WindowTokens: 150)).Output, [], "150 of 100");
+        sequence.Oracle(4, query, 170, 200).Check(sequence.Run(InstructionSet.VectorBits, 4, query, new(WindowTokens: 30)).Output, [], "30 of 100");
+        sequence.Oracle(4, query, 100, 200).Check(sequence.Run(InstructionSet.VectorBits, 4, query, new(WindowTokens: 150)).Output, [], "150 of 100");
     }
 
     [Fact]
@@ -172,6 +172,6 @@ public sealed class PagedDecodeAttentionTests
             v.AsSpan(0, block).CopyTo(values.AsSpan(block));
             v.AsSpan(block, block).CopyTo(values);
         });
-        Assert.NotEqual(sequence.Run(256, 4, query, new(WindowTokens: 100)).Output, other.Run(256, 4, query, new(WindowTokens: 100)).Output);
+        Assert.NotEqual(sequence.Run(InstructionSet.VectorBits, 4, query, new(WindowTokens: 100)).Output, other.Run(InstructionSet.VectorBits, 4, query, new(WindowTokens: 100)).Output);
     }
 }
