@@ -127,7 +127,7 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         }
 
         if (_ranges.Length < shape.MaxRanges + 2) _ranges = GC.AllocateUninitializedArray<IoRange>(shape.MaxRanges + 2, pinned: true);
-        if (shape.Layout.Groups.All(shape.IsDirect)) return;
+        if (!shape.NeedsStaging) return;
         if (_rows.Length < shape.MaxSegmentRowsBytes) _rows = new byte[shape.MaxSegmentRowsBytes];
         if (_staging is null || _staging.LengthBytes < shape.MaxPayloadBytes)
         {

@@ -21,6 +21,7 @@ internal sealed class HandoffShape
             MaxSegmentRowsBytes = Math.Max(MaxSegmentRowsBytes, shape.RowsBytes);
             MaxPayloadBytes = Math.Max(MaxPayloadBytes, (long)geometry.KvHeads * geometry.Planes * codec.MaxEncodedBytes(shape));
             MaxRanges = Math.Max(MaxRanges, GranuleRows.MaxRanges(geometry));
+            NeedsStaging |= !IsDirect(group);
         }
     }
 
@@ -39,6 +40,9 @@ internal sealed class HandoffShape
     internal long MaxPayloadBytes { get; }
 
     internal int MaxRanges { get; }
+
+    /// <summary>Whether any group's rows pass through a staging buffer.</summary>
+    internal bool NeedsStaging { get; }
 
     internal long KvBytes => (long)TotalTokens * Layout.BytesPerToken;
 
