@@ -104,9 +104,6 @@ public sealed partial class LlamaRunner
                 throw new ArgumentException(
                     $"The cache has {group.Kind} layers of {group.KvHeads} kv heads x {group.HeadDim}; the model has Full layers of {_config.KvHeads} x {_config.HeadDim}.", nameof(layout));
             }
-
-            if (group.ScaleKind != ScaleKind.None || group.ElementType is ElementType.Int8 or ElementType.Fp8E5M2)
-                throw new NotSupportedException($"The cache stores {group.ElementType.Name()} with scales {group.ScaleKind}; the runtime appends to and reads fp32, fp16, bf16 and fp8-e4m3 without scales.");
         }
 
         _checkedLayout = layout;

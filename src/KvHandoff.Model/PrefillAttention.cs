@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using KvHandoff.Layout;
+using KvHandoff.Memory;
 using KvHandoff.Model.Kernels;
 using KvHandoff.Numerics;
 
@@ -73,17 +75,20 @@ internal sealed class PrefillAttention
         int dim = _config.HeadDim, tokens = Math.Min(TileTokens, view.Tokens - tile * TileTokens);
         Span<float> keys = _keys.AsSpan((head * tiles + tile) * TileTokens * dim, TileTokens * dim);
         Span<float> values = _values.AsSpan((head * tiles + tile) * TileTokens * _paddedDim, TileTokens * _paddedDim);
-        ElementType type = view.Group.ElementType;
-        Span<float> row = stackalloc float[dim];
+        float[] scratch = ArrayPool<float>.Shared.Rent(tokens * dim);
+        Span<float> rows = scratch.AsSpan(0, tokens * dim);
+        var staged = new RowRuns(MemoryMarshal.AsBytes(rows), dim * sizeof(float));
         keys.Clear();
         values.Clear();
+        StoredRows.Unpack(view, head, KvPlane.Key, tile * TileTokens, staged, ElementType.Float32);
         for (int t = 0; t < tokens; t++)
         {
-            int token = tile * TileTokens + t;
-            ElementConversion.Convert(view.Row(head, KvPlane.Key, token), type, MemoryMarshal.AsBytes(row), ElementType.Float32);
-            for (int d = 0; d < dim; d++) keys[d * TileTokens + t] = row[d];
-            ElementConversion.Convert(view.Row(head, KvPlane.Value, token), type, MemoryMarshal.AsBytes(values.Slice(t * _paddedDim, dim)), ElementType.Float32);
+            for (int d = 0; d < dim; d++) keys[d * TileTokens + t] = rows[t * dim + d];
         }
+
+        StoredRows.Unpack(view, head, KvPlane.Value, tile * TileTokens, staged, ElementType.Float32);
+        for (int t = 0; t < tokens; t++) rows.Slice(t * dim, dim).CopyTo(values[(t * _paddedDim)..]);
+        ArrayPool<float>.Shared.Return(scratch);
     }
 
     private void Attend(Scratch scratch, int head, int position, int rows, int tiles, ReadOnlySpan<float> queries, Span<float> output)

@@ -26,6 +26,13 @@ public sealed class BadArgumentTests
         { ["report"], "--from", "no value", "path of a file" },
         { ["report", "--from", "/nowhere/summary.json"], "--from", "'/nowhere/summary.json'", "file that exists" },
         { ["report", "--from", "/proc/version"], "--from", "'/proc/version'", "summary.json" },
+        { ["kernels", "--quick", "--filter", "teapot"], "--filter", "'teapot'", "crc-32c" },
+        { ["kernels", "--quick", "--filter"], "--filter", "no value", "part of a kernel's name" },
+        { ["kernels", "--quick", "--job", "dry"], "kernels", "'--job'", "--filter" },
+        { ["kernels", "--json", "kernels.json"], "--json", "without --quick", "--quick" },
+        { ["accuracy", "--windows", "0"], "--windows", "'0'", "from 1 to 32" },
+        { ["accuracy", "--markdown", "/"], "--markdown", "'/'", "path of a file" },
+        { ["accuracy", "--codec", "raw"], "accuracy", "'--codec'", "--windows" },
         { ["worker", "spy"], "worker", "'spy'", "prefill" },
     };
 
@@ -44,7 +51,9 @@ public sealed class BadArgumentTests
     }
 
     [Theory]
-    [InlineData("--help", "handoff", "report", "kernels")]
+    [InlineData("--help", "handoff", "report", "kernels", "accuracy")]
+    [InlineData("kernels --help", "--quick", "BenchmarkDotNet", "Examples")]
+    [InlineData("accuracy --help", "--markdown", "Exit code", "Examples")]
     [InlineData("handoff --help", "--codec", "Examples", "Exit code")]
     public void Help_teaches(string arguments, params string[] expected)
     {

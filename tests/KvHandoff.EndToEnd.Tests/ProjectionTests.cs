@@ -32,5 +32,7 @@ public sealed class ProjectionTests
         const long Framing = 80L * 49 * (96 + 16 * 8);
         Assert.Equal(1_015_808_000 + Framing, Projection.WireBytes(layout, 3100, KvCodecs.Raw));
         Assert.Equal(1_015_808_000 / 2 + 80L * 16 * 3100 * 4 + Framing, Projection.WireBytes(layout, 3100, KvCodecs.Fp8));
+        // K has a scale per channel of each granule, V one per token.
+        Assert.Equal(1_015_808_000 / 2 + 80L * 8 * (49 * 128 + 3100) * 4 + Framing, Projection.WireBytes(layout, 3100, KvCodecs.Int8));
     }
 }

@@ -5,8 +5,6 @@ using KvHandoff.Bench.Prompts;
 using KvHandoff.Bench.Reports;
 using KvHandoff.Bench.Synthesis;
 using KvHandoff.Bench.Workers;
-using KvHandoff.Codec;
-using Spectre.Console;
 
 namespace KvHandoff.Bench.Commands;
 
@@ -22,7 +20,7 @@ internal static class HandoffCommand
         Option<int?> tokens = ArgumentRules.Number("--tokens", $"Tokens of the synthesised cache; default {HandoffSettings.DefaultTokens}.", 1, MaxTokens);
         Option<string[]?> prompts = ArgumentRules.Choices("--prompts", "Which prompts the reference model gets; default: all four.", [.. PromptSet.Shapes.Select(s => s.Name)]);
         Option<int?> completion = ArgumentRules.Number("--completion", "Most tokens to generate per prompt; default: the prompt's own number.", 2, MaxCompletion);
-        Option<string?> codec = ArgumentRules.Choice("--codec", "How rows travel; default: raw, and fp8 beside it where no equality is at stake.", [.. KvCodecs.All.Select(c => c.Name)]);
+        Option<string?> codec = ArgumentRules.Choice("--codec", "How rows travel; default: raw, and others beside it where no equality is at stake.", [.. OfferedCodec.All.Select(c => c.Name)]);
         Option<string?> transport = ArgumentRules.Choice("--transport", "How bytes travel between the processes.", "tcp");
         Option<int?> streams = ArgumentRules.Number("--streams", "Data connections, each with a thread; default 1.", 1, MaxStreams);
         var skipStages = new Option<bool>("--skip-stages") { Description = "Leave the BenchmarkDotNet stage runs out." };
@@ -74,7 +72,7 @@ internal static class HandoffCommand
 
         try
         {
-            Summary summary = await WithDisplayAsync(settings, display => new HandoffJob(settings, display).RunAsync(cancellationToken));
+            Summary summary = await JobDisplays.RunAsync(settings.Quiet, display => new HandoffJob(settings, display).RunAsync(cancellationToken));
             await WriteAsync(settings, summary);
             foreach (string failure in summary.Failures) await Console.Error.WriteLineAsync("FAILED: " + failure);
             return summary.Failures.Count == 0 ? ExitCodes.Success : ExitCodes.Failure;
@@ -106,27 +104,12 @@ internal static class HandoffCommand
         return string.Create(CultureInfo.InvariantCulture, $"--tokens: '{settings.Tokens}' is not allowed: {settings.ShapedModelName} then takes {needed} bytes in two processes and this machine has {available}; allowed: a whole number from 1 to {most}");
     }
 
-    private static Task<Summary> WithDisplayAsync(HandoffSettings settings, Func<IJobDisplay, Task<Summary>> job)
-    {
-        if (settings.Quiet) return job(new PlainDisplay(null));
-        return AnsiConsole.Profile.Capabilities.Interactive && !Console.IsOutputRedirected
-            ? TerminalDisplay.RunAsync(AnsiConsole.Console, job)
-            : job(new PlainDisplay(Console.Out));
-    }
-
     private static async Task WriteAsync(HandoffSettings settings, Summary summary)
     {
-        Directory.CreateDirectory(settings.OutputDirectory);
-        string json = summary.ToJson();
-        string page = Path.Combine(settings.OutputDirectory, "report.html");
-        await File.WriteAllTextAsync(Path.Combine(settings.OutputDirectory, "summary.json"), json);
-        await File.WriteAllTextAsync(page, HtmlReport.Render(summary));
-        if (settings.JsonFile is { } file)
-        {
-            if (Path.GetDirectoryName(Path.GetFullPath(file)) is { } directory) Directory.CreateDirectory(directory);
-            await File.WriteAllTextAsync(file, json);
-        }
-
+        string json = summary.ToJson(), page = Path.Combine(settings.OutputDirectory, "report.html");
+        await ResultFiles.WriteAsync(Path.Combine(settings.OutputDirectory, "summary.json"), json);
+        await ResultFiles.WriteAsync(page, HtmlReport.Render(summary));
+        await ResultFiles.WriteAsync(settings.JsonFile, json);
         if (settings.Quiet) return;
         TerminalReport.Write(summary);
         Console.WriteLine($"Report: {page}");

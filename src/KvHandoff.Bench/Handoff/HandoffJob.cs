@@ -29,7 +29,7 @@ internal sealed class HandoffJob(HandoffSettings settings, IJobDisplay display)
         var transfers = new List<TransferRow>();
         if (settings.RunsShaped && settings.Fault == LandedFault.None)
         {
-            IEnumerable<string> codecs = settings.Codec is { } one ? [one] : settings.Model == HandoffSettings.All ? KvCodecs.All.Select(c => c.Name) : [KvCodecs.Raw.Name];
+            IEnumerable<string> codecs = settings.Codec is { } one ? [one] : settings.Model == HandoffSettings.All ? HandoffSettings.ShownCodecs : [KvCodecs.Raw.Name];
             foreach (string codec in codecs) transfers.Add(await new ShapedTransfer(settings, display).RunAsync(codec, limits, failures, cancellationToken));
         }
 

@@ -1,5 +1,6 @@
 using KvHandoff.Bench.Prompts;
 using KvHandoff.Bench.Synthesis;
+using KvHandoff.Codec;
 
 namespace KvHandoff.Bench.Handoff;
 
@@ -17,6 +18,9 @@ internal sealed record HandoffSettings
 
     internal const string All = "all";
 
+    /// <summary>What the main job shows: as it is, without loss, and the two 8-bit forms that are recommended.</summary>
+    internal static IReadOnlyList<string> ShownCodecs { get; } = [KvCodecs.Raw.Name, KvCodecs.ExponentWindow.Name, KvCodecs.Fp8.Name, KvCodecs.Int8.Name];
+
     internal string ShapedModelName => Model is All or ReferenceModel.Name ? ShapedModel.Default : Model;
 
     internal bool RunsReference => Model is All or ReferenceModel.Name;
@@ -25,7 +29,7 @@ internal sealed record HandoffSettings
 
     internal int Tokens { get; init; } = DefaultTokens;
 
-    /// <summary>"raw" or "fp8"; null for raw prompts, and both codecs for the shaped transfer.</summary>
+    /// <summary>An <see cref="OfferedCodec"/>'s name; null for raw prompts, and for the shaped transfer <see cref="ShownCodecs"/>.</summary>
     internal string? Codec { get; init; }
 
     internal int Streams { get; init; } = 1;

@@ -42,17 +42,22 @@ internal static class Projection
             };
         });
 
-    /// <summary>Frame bytes of a cache: header, segment table and encoded rows of every layer and granule.</summary>
+    /// <summary>Frame bytes of a cache: header, segment table and encoded rows of every layer and granule; of a codec that always writes as much.</summary>
     internal static long WireBytes(KvCacheLayout layout, int tokens, IKvCodec codec)
     {
         long bytes = 0;
         foreach (LayerGroup group in layout.Groups)
         {
-            int segments = group.KvHeads * group.Planes;
             for (int granule = 0; granule < KvSegment.GranuleCount(tokens); granule++)
             {
-                var shape = new SegmentShape(KvSegment.TokensIn(granule, tokens), group.HeadDim, group.ElementType);
-                bytes += (long)group.Layers.Length * (FrameHeader.Bytes + segments * (SegmentEntry.Bytes + codec.MaxEncodedBytes(shape)));
+                long frame = FrameHeader.Bytes;
+                for (int plane = 0; plane < group.Planes; plane++)
+                {
+                    var shape = new SegmentShape(KvSegment.TokensIn(granule, tokens), group.HeadDim, group.ElementType, (KvPlane)plane);
+                    frame += (long)group.KvHeads * (SegmentEntry.Bytes + codec.MaxEncodedBytes(shape));
+                }
+
+                bytes += group.Layers.Length * frame;
             }
         }
 
@@ -67,6 +72,8 @@ internal static class Projection
         foreach (IKvCodec codec in KvCodecs.All)
         {
             TransferRow? measured = transfers.FirstOrDefault(t => t.Model == ShapedModel.Default && t.Tokens == HandoffSettings.DefaultTokens && t.Codec == codec.Name);
+            // What a lossless codec makes of rows depends on the rows.
+            if (measured is null && codec is not (RawCodec or PackedCodec)) continue;
             long wireBytes = measured?.WireBytes ?? WireBytes(layout, HandoffSettings.DefaultTokens, codec);
             foreach (PrefillCost prefill in PrefillCost.Published)
                 rows.AddRange(Rows(ShapedModel.Default, layout.LayerCount, HandoffSettings.DefaultTokens, codec.Name, wireBytes, measured is not null, prefill.Milliseconds(HandoffSettings.DefaultTokens), prefill.Source));

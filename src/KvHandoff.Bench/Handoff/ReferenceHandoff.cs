@@ -22,7 +22,7 @@ internal sealed class ReferenceHandoff(HandoffSettings settings, IJobDisplay dis
     internal async Task<ReferenceSection> RunAsync(ReferenceModel model, IList<string> failures, CancellationToken cancellationToken)
     {
         string codecName = settings.Codec ?? KvCodecs.Raw.Name;
-        KvCodecs.TryParse(codecName, out IKvCodec? codec);
+        OfferedCodec codec = OfferedCodec.Find(codecName);
         (PromptShape Shape, int[] Tokens, int Completion)[] prompts = [.. settings.Prompts.Select(shape =>
             (shape, ByteTokenizer.Encode(PromptSet.Load(shape)), Math.Min(settings.Completion ?? int.MaxValue, shape.CompletionTokens)))];
         int capacity = Math.Max(prompts.Max(p => p.Tokens.Length + p.Completion), QualityPrefixTokens + QualityContinuationTokens);
@@ -42,7 +42,7 @@ internal sealed class ReferenceHandoff(HandoffSettings settings, IJobDisplay dis
                 PromptRow row = Row(shape, tokens, completion, sent, received, requestedAt, single);
                 rows.Add(row);
                 prefilled = received.PrefilledTokens;
-                if (!codec!.IsLossy && !row.TokensEqual)
+                if (!codec.IsLossy && !row.TokensEqual)
                     failures.Add($"Prompt {shape.Name}: token {row.EqualTokens} differs from the single-process run ({row.EqualTokens} of {completion} equal from the start).");
                 display.End(string.Create(CultureInfo.InvariantCulture, $"{(row.TokensEqual ? "tokens equal" : $"{row.TokenAgreement:P1} of tokens equal")}, first token after {row.TtftMs:0.0} ms, {row.TpotMs:0.00} ms per token, {row.Handoff.Bytes / 1e6:0.0} MB handed over"));
             }
@@ -51,14 +51,14 @@ internal sealed class ReferenceHandoff(HandoffSettings settings, IJobDisplay dis
         }
 
         // The exact codec is proven by equality; what the lossy one costs in quality is shown in either case.
-        QualityRow? quality = settings.Fault == LandedFault.None && (codec!.IsLossy || settings.Model == HandoffSettings.All && settings.Codec is null)
+        QualityRow? quality = settings.Fault == LandedFault.None && (codec.IsLossy || settings.Model == HandoffSettings.All && settings.Codec is null)
             ? await QualityAsync(model, cache, codec.IsLossy ? codecName : KvCodecs.Fp8.Name, capacity, cancellationToken)
             : null;
         return new ReferenceSection
         {
             Model = ReferenceModel.FullName,
             Codec = codecName,
-            TokensEqual = codec!.IsLossy ? null : rows.All(r => r.TokensEqual),
+            TokensEqual = codec.IsLossy ? null : rows.All(r => r.TokensEqual),
             DecodePrefilledTokens = prefilled,
             Prompts = rows,
             Quality = quality,

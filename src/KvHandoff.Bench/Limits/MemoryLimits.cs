@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using KvHandoff.Bench.Synthesis;
 using KvHandoff.Memory;
@@ -36,6 +37,7 @@ internal static class MemoryLimits
     }
 
     /// <summary>Adds up the bytes as 64-bit words, with enough additions in flight to be bound by memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static ulong Sum(ReadOnlySpan<byte> bytes)
     {
         ReadOnlySpan<Vector<ulong>> words = MemoryMarshal.Cast<byte, Vector<ulong>>(bytes);

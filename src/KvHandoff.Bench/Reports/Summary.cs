@@ -8,7 +8,8 @@ internal sealed record Summary
 {
     internal const string CurrentSchema = "kvhandoff.bench/1";
 
-    private static readonly JsonSerializerOptions Options = new()
+    /// <summary>How every result of this program is written.</summary>
+    internal static readonly JsonSerializerOptions Options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         WriteIndented = true,

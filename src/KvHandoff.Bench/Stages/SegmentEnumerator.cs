@@ -16,7 +16,7 @@ internal readonly ref struct Segment(KvLayerView view, int head, KvPlane plane, 
     internal int Tokens { get; } = tokens;
 
     /// <summary>The rows where they lie; only for head-major blocks of one granule.</summary>
-    internal Span<byte> Rows() => View.Block(Granule).Slice(View.Geometry.RowOffset(Head, Plane, 0), Tokens * View.Geometry.RowBytes);
+    internal Span<byte> Rows() => View.Plane(Granule, Plane).Slice(View.Geometry.Plane(Plane).RowOffset(Head, 0), Tokens * View.Geometry.RowBytes);
 }
 
 /// <summary>Walks a sequence in wire order: layer, granule, head, K before V. Allocates nothing.</summary>

@@ -88,7 +88,7 @@ public class StageBenchmarks
         foreach (Segment segment in Segments())
         {
             int bytes = segment.Tokens * segment.View.Group.RowBytes;
-            SegmentRows.Gather(segment.View, segment.Head, segment.Plane, segment.Granule, segment.Tokens, _target.Span(at, bytes));
+            SegmentRows.Gather(segment.View, segment.Head, segment.Plane, segment.Granule * KvSegment.GranuleTokens, segment.Tokens, _target.Span(at, bytes));
             at += bytes;
         }
     }
@@ -158,7 +158,7 @@ public class StageBenchmarks
         foreach (Segment segment in Segments())
         {
             int bytes = segment.Tokens * segment.View.Group.RowBytes;
-            SegmentRows.Scatter(segment.View, segment.Head, segment.Plane, segment.Granule, segment.Tokens, _source.Span(at, bytes));
+            SegmentRows.Scatter(segment.View, segment.Head, segment.Plane, segment.Granule * KvSegment.GranuleTokens, segment.Tokens, _source.Span(at, bytes));
             at += bytes;
         }
     }

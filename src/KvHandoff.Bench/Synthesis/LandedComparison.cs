@@ -47,7 +47,7 @@ internal static class LandedComparison
         int rowBytes = group.RowBytes;
         RowStream stream = expected.Open(id);
         var rows = new byte[KvSegment.GranuleTokens * rowBytes];
-        byte[] encoded = codec.IsIdentity ? [] : new byte[codec.MaxEncodedBytes(new SegmentShape(KvSegment.GranuleTokens, group.HeadDim, group.ElementType))];
+        byte[] encoded = codec.IsIdentity ? [] : new byte[codec.MaxEncodedBytes(new SegmentShape(KvSegment.GranuleTokens, group.HeadDim, group.ElementType, id.Plane))];
         long compared = 0, different = 0;
         string first = "";
         for (int granule = 0; granule < KvSegment.GranuleCount(tokens); granule++)
@@ -55,7 +55,7 @@ internal static class LandedComparison
             int count = KvSegment.TokensIn(granule, tokens);
             Span<byte> wanted = rows.AsSpan(0, count * rowBytes);
             for (int t = 0; t < count; t++) stream.Next(wanted.Slice(t * rowBytes, rowBytes));
-            if (!codec.IsIdentity) PassThrough(codec, new SegmentShape(count, group.HeadDim, group.ElementType), wanted, encoded);
+            if (!codec.IsIdentity) PassThrough(codec, new SegmentShape(count, group.HeadDim, group.ElementType, id.Plane), wanted, encoded);
             for (int t = 0; t < count; t++)
             {
                 int token = granule * KvSegment.GranuleTokens + t;
@@ -87,10 +87,10 @@ internal static class LandedComparison
         int used = tokens % blockTokens;
         if (used == 0) return (0, 0);
         long looked = 0, changed = 0;
-        Span<byte> block = view.Block(view.BlockCount - 1);
+        Span<byte> block = view.Plane(view.BlockCount - 1, id.Plane);
         for (int t = used; t < blockTokens; t++)
         {
-            Span<byte> row = block.Slice(view.Geometry.RowOffset(id.Head, id.Plane, t), view.Geometry.RowBytes);
+            Span<byte> row = block.Slice(view.Geometry.Plane(id.Plane).RowOffset(id.Head, t), view.Geometry.RowBytes);
             looked += row.Length;
             int at = row.IndexOfAnyExcept(poison);
             if (at < 0) continue;

@@ -72,7 +72,7 @@ internal sealed class DecodeWorker(Action<WorkerMessage> reply) : IAsyncDisposab
 
     private async Task ReceiveShapedAsync(ReceiveShapedRequest request)
     {
-        if (!KvCodecs.TryParse(request.Codec, out IKvCodec? codec)) throw new ArgumentException($"Codec '{request.Codec}' is not known.");
+        IKvCodec expected = OfferedCodec.Find(request.Codec).Expected;
         Poisoned(Poison);
         long before = _receiver!.DataBytesReceived;
         reply(new ReadyReply());
@@ -80,7 +80,7 @@ internal sealed class DecodeWorker(Action<WorkerMessage> reply) : IAsyncDisposab
         using KvSequence sequence = await incoming.CommittedAsync();
         WorkerCost cost = WorkerCosts.From(incoming.Cost);
         long socketBytes = _receiver.DataBytesReceived - before;
-        ComparisonResult found = LandedComparison.Compare(new CacheSynthesizer(_cache!.Layout, request.Seed), sequence, request.Tokens, codec, Poison);
+        ComparisonResult found = LandedComparison.Compare(new CacheSynthesizer(_cache!.Layout, request.Seed), sequence, request.Tokens, expected, Poison);
         reply(new LandedReply(found.BytesCompared, found.DifferentBytes, found.TailBytesChecked, found.TailBytesChanged, found.FirstDifference, socketBytes, cost));
     }
 

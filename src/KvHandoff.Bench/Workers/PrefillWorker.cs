@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using KvHandoff.Bench.Handoff;
 using KvHandoff.Bench.Synthesis;
-using KvHandoff.Codec;
 using KvHandoff.Layout;
 using KvHandoff.Session;
 using KvHandoff.Wire;
@@ -40,11 +39,10 @@ internal sealed class PrefillWorker(Action<WorkerMessage> reply) : IAsyncDisposa
 
     private async Task OpenAsync(OpenPrefillRequest open)
     {
-        if (!KvCodecs.TryParse(open.Codec, out IKvCodec? codec)) throw new ArgumentException($"Codec '{open.Codec}' is not known.");
         if (open.Model == ReferenceModel.Name) _model = ReferenceModel.Load();
         KvCacheLayout layout = _model?.Layout ?? ShapedModel.Find(open.Model).Layout;
         _cache = PagedKvCache.Allocate(layout, open.CapacityTokens);
-        _sender = await KvSender.ConnectAsync(open.Endpoint, _cache, new KvSenderOptions { Name = "prefill", Streams = open.Streams, Codec = codec.Id });
+        _sender = await KvSender.ConnectAsync(open.Endpoint, _cache, new KvSenderOptions { Name = "prefill", Streams = open.Streams, Codec = OfferedCodec.Find(open.Codec).Id });
         reply(new OpenedReply(open.Endpoint));
     }
 

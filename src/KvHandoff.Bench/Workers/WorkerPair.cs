@@ -5,8 +5,8 @@ namespace KvHandoff.Bench.Workers;
 /// <summary>A prefill process and a decode process, connected: what every handoff of this program runs between.</summary>
 internal sealed class WorkerPair : IAsyncDisposable
 {
-    // After one side failed the other is given this long to say why it failed too.
-    private static readonly TimeSpan SecondOpinion = TimeSpan.FromSeconds(3);
+    // After one side failed the other is given this long to say why it failed too, or to be seen to have ended.
+    private static readonly TimeSpan SecondOpinion = TimeSpan.FromSeconds(3), EndGrace = TimeSpan.FromSeconds(2);
 
     private readonly TimeSpan _limit;
 
@@ -33,9 +33,11 @@ internal sealed class WorkerPair : IAsyncDisposable
             await prefill.ExchangeAsync<OpenedReply>(new OpenPrefillRequest(model, senderTokens, streams, listening.Endpoint, codec), cancellationToken);
             return pair;
         }
-        catch
+        catch (Exception e)
         {
+            WorkerException? cause = e is WorkerException failure ? await pair.CauseAsync(failure) : null;
             await pair.DisposeAsync();
+            if (cause is not null) throw cause;
             throw;
         }
     }
@@ -57,6 +59,10 @@ internal sealed class WorkerPair : IAsyncDisposable
             await JoinAsync(sent, received);
             return (await sent, await received, requestedAt);
         }
+        catch (WorkerException failure)
+        {
+            throw await CauseAsync(failure);
+        }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             throw new WorkerException("prefill and decode", $"The handoff did not end within {_limit.TotalSeconds:0} s.", isGone: false);
@@ -67,6 +73,17 @@ internal sealed class WorkerPair : IAsyncDisposable
     {
         await Prefill.DisposeAsync();
         await Decode.DisposeAsync();
+    }
+
+    // A process that dies takes its connections with it, and the other's report of that is often the quicker one: the dead one is the cause.
+    private async Task<WorkerException> CauseAsync(WorkerException failure)
+    {
+        if (failure.IsGone) return failure;
+        using var grace = new CancellationTokenSource(EndGrace);
+        Task<WorkerException?> prefill = Prefill.EndedAsync(grace.Token), decode = Decode.EndedAsync(grace.Token);
+        Task<WorkerException?> first = await Task.WhenAny(prefill, decode);
+        WorkerException? gone = await first ?? await (first == prefill ? decode : prefill);
+        return gone is null ? failure : new WorkerException(gone.Role, $"{gone.Message} {failure.Message}", isGone: true);
     }
 
     private static async Task JoinAsync(Task sent, Task received)

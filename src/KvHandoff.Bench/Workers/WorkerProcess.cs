@@ -10,7 +10,7 @@ namespace KvHandoff.Bench.Workers;
 internal sealed class WorkerProcess : IAsyncDisposable
 {
     private const int MaxErrorCharacters = 2000;
-    private static readonly TimeSpan ExitGrace = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan ExitGrace = TimeSpan.FromSeconds(2), ExitPoll = TimeSpan.FromMilliseconds(20);
 
     private readonly Process _process;
     private readonly StringBuilder _errors = new();
@@ -121,6 +121,22 @@ internal sealed class WorkerProcess : IAsyncDisposable
         {
             // It has ended by itself.
         }
+    }
+
+    /// <summary>What to say of the process if it ends before <paramref name="cancellationToken"/> is cancelled, else null.</summary>
+    internal async Task<WorkerException?> EndedAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            // Only its exit counts here: the end of its error stream, which WaitForExitAsync also waits for, can come much later.
+            while (!_process.HasExited) await Task.Delay(ExitPoll, cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            return null;
+        }
+
+        return await GoneAsync();
     }
 
     private async Task<WorkerException> GoneAsync()

@@ -17,7 +17,7 @@ readonly unsafe struct KvRows(byte* first, int strideBytes, int rowBytes, int to
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void Prefetch(int part, int parts)
     {
-        if (!Sse.IsSupported) return;
+        if (!Sse.IsSupported || First is null) return;
         int end = Tokens * (part + 1) / parts;
         for (int t = Tokens * part / parts; t < end; t++)
         {
@@ -28,9 +28,10 @@ readonly unsafe struct KvRows(byte* first, int strideBytes, int rowBytes, int to
 }
 
 /// <summary>One step of a kernel: up to <see cref="DecodePlan.ItemTokens"/> tokens of one kv head in one block.</summary>
-readonly struct DecodeItem(int head, KvRows keys, KvRows values)
+readonly struct DecodeItem(int head, int firstToken, KvRows keys, KvRows values)
 {
     internal readonly int Head = head;
+    internal readonly int FirstToken = firstToken;
     internal readonly KvRows Keys = keys;
     internal readonly KvRows Values = values;
 
@@ -58,14 +59,20 @@ ref struct DecodeItemWalk(in KvLayerView view, in DecodePlan plan, int itemToken
                 if (from >= end) continue;
                 int tokens = Math.Min(itemTokens, end - from);
                 _from = from + tokens;
-                byte* block = (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(_view.Block(_block)));
-                return new DecodeItem(_head, Rows(block, KvPlane.Key, from, tokens), Rows(block, KvPlane.Value, from, tokens));
+                int token = _block * _geometry.BlockTokens + from;
+                // Rows to be unpacked are found by their token, not by an address.
+                if (_plan.Unpacks) return new DecodeItem(_head, token, new KvRows(null, 0, 0, tokens), new KvRows(null, 0, 0, tokens));
+                return new DecodeItem(_head, token, Rows(KvPlane.Key, from, tokens), Rows(KvPlane.Value, from, tokens));
             }
         }
 
         return default;
     }
 
-    readonly unsafe KvRows Rows(byte* block, KvPlane plane, int from, int tokens) =>
-        new(block + _geometry.RowOffset(_head, plane, from), _geometry.TokenStrideBytes, _geometry.RowBytes, tokens);
+    readonly unsafe KvRows Rows(KvPlane plane, int from, int tokens)
+    {
+        PlaneGeometry rows = _geometry.Plane(plane);
+        byte* first = (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(_view.Plane(_block, plane)));
+        return new KvRows(first + rows.RowOffset(_head, from), rows.TokenStrideBytes, _geometry.RowBytes, tokens);
+    }
 }

@@ -1,4 +1,5 @@
 using KvHandoff.Layout;
+using KvHandoff.Numerics;
 
 namespace KvHandoff.Attention;
 
@@ -15,6 +16,9 @@ readonly struct DecodePlan
         KvHeads = geometry.KvHeads;
         GroupHeads = queryHeads / geometry.KvHeads;
         HeadDim = geometry.HeadDim;
+        LayerGroup group = view.Group;
+        Unpacks = group.ElementType is ElementType.Int8 or ElementType.Fp8E5M2 || group.Form(KvPlane.Key).IsScaled || group.Form(KvPlane.Value).IsScaled
+            || !geometry.RowsAreContiguous(KvPlane.Key) || !geometry.RowsAreContiguous(KvPlane.Value);
         Scale = options.SoftmaxScale != 0 ? options.SoftmaxScale : (float)(1 / Math.Sqrt(geometry.HeadDim));
 
         int window = options.WindowTokens == 0 ? int.MaxValue : options.WindowTokens;
@@ -34,6 +38,9 @@ readonly struct DecodePlan
     internal int HeadDim { get; }
 
     internal float Scale { get; }
+
+    /// <summary>Whether rows are unpacked into scratch before they are read: packed codes with scales, a tail, scattered elements.</summary>
+    internal bool Unpacks { get; }
 
     /// <summary>First token that counts, window applied.</summary>
     internal int StartToken { get; }

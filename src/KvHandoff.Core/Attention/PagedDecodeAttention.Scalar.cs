@@ -1,4 +1,7 @@
+using System.Runtime.InteropServices;
 using KvHandoff.Layout;
+using KvHandoff.Memory;
+using KvHandoff.Numerics;
 
 namespace KvHandoff.Attention;
 
@@ -20,7 +23,7 @@ public static partial class PagedDecodeAttention
 
         for (int block = plan.StartToken / geometry.BlockTokens; block * geometry.BlockTokens < plan.EndToken; block++)
         {
-            ReadOnlySpan<byte> bytes = view.Block(block);
+            int blockToken = block * geometry.BlockTokens;
             (int first, int end) = plan.WithinBlock(block, geometry.BlockTokens);
             for (int head = 0; head < plan.KvHeads; head++)
             {
@@ -30,7 +33,7 @@ public static partial class PagedDecodeAttention
                     int tokens = Math.Min(DecodePlan.ItemTokens, end - from);
                     for (int t = 0; t < tokens; t++)
                     {
-                        TElement.Widen(bytes.Slice(geometry.RowOffset(head, KvPlane.Key, from + t), geometry.RowBytes), row);
+                        ReadRow<TElement>(view, plan, head, KvPlane.Key, blockToken + from + t, row);
                         for (int g = 0; g < plan.GroupHeads; g++)
                             scores[g * DecodePlan.ItemTokens + t] = plan.Scale * Dot(query.Slice((queryHead + g) * dim, dim), row);
                     }
@@ -43,7 +46,7 @@ public static partial class PagedDecodeAttention
 
                     for (int t = 0; t < tokens; t++)
                     {
-                        TElement.Widen(bytes.Slice(geometry.RowOffset(head, KvPlane.Value, from + t), geometry.RowBytes), row);
+                        ReadRow<TElement>(view, plan, head, KvPlane.Value, blockToken + from + t, row);
                         for (int g = 0; g < plan.GroupHeads; g++)
                             AddScaled(output.Slice((queryHead + g) * dim, dim), row, scores[g * DecodePlan.ItemTokens + t]);
                     }
@@ -65,6 +68,17 @@ public static partial class PagedDecodeAttention
             logSumExp[h] = maximum[h] + MathF.Log(sum[h]);
         }
     }
+
+    static void ReadRow<TElement>(in KvLayerView view, in DecodePlan plan, int head, KvPlane plane, int token, Span<float> row)
+        where TElement : IKvElement
+    {
+        if (plan.Unpacks) UnpackRows(view, head, plane, token, row);
+        else TElement.Widen(view.Row(head, plane, token), row);
+    }
+
+    /// <summary>Reads rows that are packed, in the tail, or scattered over their block, as fp32.</summary>
+    static void UnpackRows(in KvLayerView view, int head, KvPlane plane, int firstToken, Span<float> rows) =>
+        StoredRows.Unpack(view, head, plane, firstToken, new RowRuns(MemoryMarshal.AsBytes(rows), view.Group.HeadDim * sizeof(float)), ElementType.Float32);
 
     /// <summary>Turns logits into weights relative to the running maximum.</summary>
     /// <returns>The factor for what was summed before, relative to the old maximum.</returns>

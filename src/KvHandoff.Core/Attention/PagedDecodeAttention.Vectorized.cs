@@ -17,8 +17,8 @@ public static partial class PagedDecodeAttention
         where TVector : struct
     {
         int dim = plan.HeadDim, group = plan.GroupHeads;
-        bool widen = TElement.WidensIntoScratch && group > DecodeTiles<TWidth, TMath, TVector>.TileHeads;
-        int itemTokens = widen ? DecodePlan.ItemTokens / 2 : DecodePlan.ItemTokens;
+        bool widen = plan.Unpacks || (TElement.WidensIntoScratch && group > DecodeTiles<TWidth, TMath, TVector>.TileHeads);
+        int itemTokens = widen && !plan.Unpacks ? DecodePlan.ItemTokens / 2 : DecodePlan.ItemTokens;
 
         // Multiples of 16 elements keep every part on a cache line.
         int heads = (plan.QueryHeads + 15) & ~15, scoreElements = group * DecodePlan.ItemTokens;
@@ -43,7 +43,7 @@ public static partial class PagedDecodeAttention
                 var wideRows = new KvRows((byte*)wide, wideStride, wideStride, item.Tokens);
                 if (widen)
                 {
-                    WidenRows<TElement>(item.Keys, wide);
+                    WidenRows<TElement>(view, plan, item, KvPlane.Key, wide);
                     DecodeTiles<TWidth, TMath, TVector>.Score<Float32Element>(itemQuery, group, dim, wideRows, next.Keys, scores);
                 }
                 else
@@ -59,7 +59,7 @@ public static partial class PagedDecodeAttention
 
                 if (widen)
                 {
-                    WidenRows<TElement>(item.Values, wide);
+                    WidenRows<TElement>(view, plan, item, KvPlane.Value, wide);
                     DecodeTiles<TWidth, TMath, TVector>.Accumulate<Float32Element>(scores, scale, group, dim, wideRows, next.Values, itemResult);
                 }
                 else
@@ -72,9 +72,16 @@ public static partial class PagedDecodeAttention
         }
     }
 
-    static unsafe void WidenRows<TElement>(in KvRows rows, float* wide)
+    static unsafe void WidenRows<TElement>(in KvLayerView view, in DecodePlan plan, in DecodeItem item, KvPlane plane, float* wide)
         where TElement : IKvElement
     {
+        if (plan.Unpacks)
+        {
+            UnpackRows(view, item.Head, plane, item.FirstToken, new Span<float>(wide, item.Tokens * plan.HeadDim));
+            return;
+        }
+
+        KvRows rows = plane == KvPlane.Key ? item.Keys : item.Values;
         int dim = rows.RowBytes / TElement.SizeBytes;
         for (int t = 0; t < rows.Tokens; t++)
             TElement.Widen(new ReadOnlySpan<byte>(rows.First + (long)t * rows.StrideBytes, rows.RowBytes), new Span<float>(wide + (long)t * dim, dim));

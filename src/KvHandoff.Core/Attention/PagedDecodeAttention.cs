@@ -9,7 +9,8 @@ namespace KvHandoff.Attention;
 /// landed cache. Covers MHA, GQA and MQA, full attention and sliding windows, both orders of rows.
 /// </summary>
 /// <remarks>
-/// <para>Rows of fp32, fp16, bf16 and unscaled FP8 E4M3 are read in place through the block table; logits, softmax and sums are fp32.
+/// <para>Rows of fp32, fp16, bf16 and unscaled FP8 are read in place through the block table; rows with scales, BF16 tails and orders that
+/// scatter a row's elements are unpacked to fp32 tile by tile. Logits, softmax and sums are fp32.
 /// No byte behind the last visible token is read. A NaN in a visible row makes the output of its query heads NaN.</para>
 /// <para>The same inputs give the same bits on one instruction set, wherever the blocks lie. Thread-safe; no managed allocation
 /// but for a thread's workspace, which grows with the largest shape that the thread has seen.</para>
@@ -24,8 +25,8 @@ public static partial class PagedDecodeAttention
     /// <param name="output"><c>[queryHeads][dim]</c>: the normalised result; zeros when no token is visible.</param>
     /// <param name="logSumExp"><c>[queryHeads]</c>: natural logarithm of the sum of exponentials, minus infinity when no token is
     /// visible. <see cref="SoftmaxState"/> joins parts with it.</param>
-    /// <exception cref="ArgumentException">A length or option does not fit the view, or this kernel does not read the group's kind,
-    /// element type or scales; the message names both.</exception>
+    /// <exception cref="ArgumentException">A length or option does not fit the view, or this kernel does not read the group's kind;
+    /// the message names both.</exception>
     public static void Run(in KvLayerView view, int queryHeads, ReadOnlySpan<float> query, in DecodeAttentionOptions options,
         Span<float> output, Span<float> logSumExp) =>
         Run(InstructionSet.VectorBits, view, queryHeads, query, options, output, logSumExp);
@@ -48,7 +49,9 @@ public static partial class PagedDecodeAttention
             case ElementType.Float32: Dispatch<Float32Element>(vectorBits, view, plan, query, output, logSumExp); break;
             case ElementType.Float16: Dispatch<HalfElement>(vectorBits, view, plan, query, output, logSumExp); break;
             case ElementType.BFloat16: Dispatch<BFloat16Element>(vectorBits, view, plan, query, output, logSumExp); break;
-            default: Dispatch<Fp8E4M3Element>(vectorBits, view, plan, query, output, logSumExp); break;
+            case ElementType.Fp8E4M3: Dispatch<Fp8E4M3Element>(vectorBits, view, plan, query, output, logSumExp); break;
+            // Always unpacked, so that the kernel sees fp32.
+            default: Dispatch<Float32Element>(vectorBits, view, plan, query, output, logSumExp); break;
         }
     }
 
@@ -72,10 +75,6 @@ public static partial class PagedDecodeAttention
         LayerGroup group = view.Group;
         if (group.Kind == AttentionKind.Latent)
             throw new ArgumentException($"The group is of kind {group.Kind}, which the MLA kernel reads; this one reads {AttentionKind.Full} and {AttentionKind.SlidingWindow}.", nameof(view));
-        if (group.ScaleKind != ScaleKind.None)
-            throw new ArgumentException($"The group has scales of kind {group.ScaleKind}; this kernel reads {ScaleKind.None}.", nameof(view));
-        if (group.ElementType is not (ElementType.Float32 or ElementType.Float16 or ElementType.BFloat16 or ElementType.Fp8E4M3))
-            throw new ArgumentException($"The group's elements are {group.ElementType.Name()}; this kernel reads fp32, fp16, bf16 and fp8-e4m3.", nameof(view));
         if (queryHeads <= 0 || queryHeads % group.KvHeads != 0)
             throw new ArgumentException($"{queryHeads} query heads are not a positive multiple of {group.KvHeads} kv heads.", nameof(queryHeads));
         long elements = (long)queryHeads * group.HeadDim;

@@ -1,3 +1,5 @@
+using KvHandoff.Memory;
+
 namespace KvHandoff.Codec;
 
 /// <summary>Checks that every codec makes: exceptions for the encoder's caller, a text for the decoder's.</summary>
@@ -8,16 +10,27 @@ internal static class CodecArguments
         if (ReasonNotSupported(codec, shape) is { } reason) throw new ArgumentException(reason, nameof(shape));
     }
 
-    public static void CheckSpans(int rows, int expectedRows, int encoded, int leastEncoded)
+    public static void CheckRows(in SegmentShape shape, int rowsBytes)
     {
-        if (rows != expectedRows) throw new ArgumentException($"The rows have {rows} bytes; expected {expectedRows}.", nameof(rows));
+        if (rowsBytes != shape.RowsBytes) throw new ArgumentException($"The rows have {rowsBytes} bytes; expected {shape.RowsBytes}.", "rows");
+    }
+
+    public static void CheckRows(in SegmentShape shape, in RowRuns rows)
+    {
+        if (rows.RowBytes != shape.RowBytes) throw new ArgumentException($"A row has {rows.RowBytes} bytes; expected {shape.RowBytes}.", nameof(rows));
+        CheckRows(shape, rows.LengthBytes);
+    }
+
+    public static void CheckRoom(int encoded, int leastEncoded)
+    {
         if (encoded < leastEncoded) throw new ArgumentException($"There is room for {encoded} encoded bytes; needed: {leastEncoded}.", nameof(encoded));
     }
 
-    public static string? ReasonNotDecodable(IKvCodec codec, in SegmentShape shape, int rows)
+    public static string? ReasonNotDecodable(IKvCodec codec, in SegmentShape shape, in RowRuns rows)
     {
         if (ReasonNotSupported(codec, shape) is { } reason) return reason;
-        return rows == shape.RowsBytes ? null : $"There is room for {rows} bytes of rows; expected {shape.RowsBytes}.";
+        if (rows.LengthBytes != shape.RowsBytes) return $"There is room for {rows.LengthBytes} bytes of rows; expected {shape.RowsBytes}.";
+        return rows.RowBytes == shape.RowBytes ? null : $"A row has room for {rows.RowBytes} bytes; expected {shape.RowBytes}.";
     }
 
     private static string? ReasonNotSupported(IKvCodec codec, in SegmentShape shape)

@@ -1,3 +1,4 @@
+using KvHandoff.Memory;
 using KvHandoff.Numerics;
 
 namespace KvHandoff.Codec;
@@ -28,22 +29,23 @@ public sealed class RawCodec : IKvCodec
     }
 
     /// <inheritdoc/>
-    public int Encode(in SegmentShape shape, ReadOnlySpan<byte> rows, Span<byte> encoded, out CodecFlags flags)
+    public int Encode(in SegmentShape shape, in RowRuns rows, Span<byte> history, Span<byte> encoded, out CodecFlags flags)
     {
         int bytes = MaxEncodedBytes(shape);
-        CodecArguments.CheckSpans(rows.Length, bytes, encoded.Length, bytes);
+        CodecArguments.CheckRows(shape, rows);
+        CodecArguments.CheckRoom(encoded.Length, bytes);
         flags = CodecFlags.None;
         rows.CopyTo(encoded);
         return bytes;
     }
 
     /// <inheritdoc/>
-    public bool TryDecode(in SegmentShape shape, ReadOnlySpan<byte> encoded, Span<byte> rows, out string? error)
+    public bool TryDecode(in SegmentShape shape, ReadOnlySpan<byte> encoded, in RowRuns rows, out string? error)
     {
-        error = CodecArguments.ReasonNotDecodable(this, shape, rows.Length);
-        if (error is null && encoded.Length != rows.Length) error = $"A raw segment has {encoded.Length} bytes; expected {rows.Length}.";
+        error = CodecArguments.ReasonNotDecodable(this, shape, rows);
+        if (error is null && encoded.Length != rows.LengthBytes) error = $"A raw segment has {encoded.Length} bytes; expected {rows.LengthBytes}.";
         if (error is not null) return false;
-        encoded.CopyTo(rows);
+        rows.CopyFrom(encoded);
         return true;
     }
 }

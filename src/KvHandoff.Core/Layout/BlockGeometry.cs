@@ -1,12 +1,13 @@
 namespace KvHandoff.Layout;
 
 /// <summary>
-/// Byte offsets inside one block of one layer. Rows come first, in the group's order, then the scales as
-/// <c>[kv head][K, V][token]</c> fp32.
+/// Byte offsets inside one block of one layer. Rows come first, in the group's order, then the scales that are stored with them:
+/// <c>[kv head][K, V][scale]</c>, where the scales of a head are those of its tokens, tiles or groups in token order.
 /// </summary>
 public readonly struct BlockGeometry
 {
-    private readonly int _headStride, _planeStride, _tokenStride, _scalesOffset;
+    private readonly PlaneGeometry _keys, _values;
+    private readonly int _scalesOffset, _keyScaleBytes, _valueScaleBytes;
 
     internal BlockGeometry(LayerGroup group)
     {
@@ -15,22 +16,12 @@ public readonly struct BlockGeometry
         BlockTokens = group.BlockTokens;
         HeadDim = group.HeadDim;
         RowBytes = group.RowBytes;
-        ScaleBytesPerRow = group.ScaleBytesPerRow;
-        if (group.Order == DimensionOrder.HeadMajor)
-        {
-            _tokenStride = RowBytes;
-            _planeStride = BlockTokens * RowBytes;
-            _headStride = Planes * _planeStride;
-        }
-        else
-        {
-            _headStride = RowBytes;
-            _tokenStride = KvHeads * RowBytes;
-            _planeStride = BlockTokens * _tokenStride;
-        }
-
+        _keys = PlaneGeometry.Of(group, KvPlane.Key);
+        _values = PlaneGeometry.Of(group, KvPlane.Value);
         _scalesOffset = KvHeads * Planes * BlockTokens * RowBytes;
-        BlockBytes = _scalesOffset + KvHeads * Planes * BlockTokens * ScaleBytesPerRow;
+        _keyScaleBytes = StoredScaleBytes(group, KvPlane.Key);
+        _valueScaleBytes = Planes == 2 ? StoredScaleBytes(group, KvPlane.Value) : 0;
+        BlockBytes = _scalesOffset + KvHeads * (_keyScaleBytes + _valueScaleBytes);
     }
 
     /// <summary>Key/value heads.</summary>
@@ -48,22 +39,31 @@ public readonly struct BlockGeometry
     /// <summary>Bytes per row.</summary>
     public int RowBytes { get; }
 
-    /// <summary>Bytes of scale per row, 0 or 4.</summary>
-    public int ScaleBytesPerRow { get; }
-
-    /// <summary>Bytes of one block of one layer.</summary>
+    /// <summary>Bytes of one block of one layer, stored scales included.</summary>
     public int BlockBytes { get; }
 
-    /// <summary>Distance in bytes between the same row of consecutive tokens.</summary>
-    public int TokenStrideBytes => _tokenStride;
+    /// <summary>Bytes of the rows of K or of V alone.</summary>
+    public int PlaneBytes => KvHeads * BlockTokens * RowBytes;
 
-    /// <summary>True when the tokens of one head of one plane are one contiguous run.</summary>
-    public bool TokensAreContiguous => _tokenStride == RowBytes;
+    /// <summary>Where the rows of a plane lie.</summary>
+    public PlaneGeometry Plane(KvPlane plane) => plane == KvPlane.Key ? _keys : _values;
 
-    /// <summary>Offset of the row of <paramref name="token"/> (0 to <see cref="BlockTokens"/> - 1, within the block).</summary>
-    public int RowOffset(int head, KvPlane plane, int token) => head * _headStride + (int)plane * _planeStride + token * _tokenStride;
+    /// <summary>Whether the elements of a row of the plane are neighbours in memory.</summary>
+    public bool RowsAreContiguous(KvPlane plane) => Plane(plane).ChunkBytes == RowBytes;
 
-    /// <summary>Offset of that row's scale.</summary>
-    public int ScaleOffset(int head, KvPlane plane, int token) =>
-        _scalesOffset + ((head * Planes + (int)plane) * BlockTokens + token) * ScaleBytesPerRow;
+    /// <summary>Whether the tokens of one head of the plane are one contiguous run.</summary>
+    public bool TokensAreContiguous(KvPlane plane) => RowsAreContiguous(plane) && Plane(plane).TokenStrideBytes == RowBytes;
+
+    /// <summary>Bytes of the scales that a block stores for one head of the plane; 0 when it stores none.</summary>
+    public int ScaleBytesPerHead(KvPlane plane) => plane == KvPlane.Key ? _keyScaleBytes : _valueScaleBytes;
+
+    /// <summary>Offset in the block of the first scale of a head.</summary>
+    public int ScaleOffset(int head, KvPlane plane) =>
+        _scalesOffset + head * (_keyScaleBytes + _valueScaleBytes) + (plane == KvPlane.Key ? 0 : _keyScaleBytes);
+
+    private static int StoredScaleBytes(LayerGroup group, KvPlane plane)
+    {
+        StorageForm form = group.Form(plane);
+        return form.HasStoredScales ? form.ScaleBytes(group.BlockTokens, group.HeadDim) : 0;
+    }
 }

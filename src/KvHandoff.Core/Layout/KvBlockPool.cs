@@ -1,9 +1,20 @@
 using KvHandoff.Memory;
+using KvHandoff.Numerics;
 
 namespace KvHandoff.Layout;
 
 /// <summary>Where the blocks of one layer lie: block <c>s</c> starts at <c>OffsetBytes + s * StrideBytes</c> of the region.</summary>
-public readonly record struct LayerStorage(MemoryRegion Region, long OffsetBytes, long StrideBytes);
+public readonly record struct LayerStorage(MemoryRegion Region, long OffsetBytes, long StrideBytes)
+{
+    /// <summary>
+    /// Where the values lie when an engine keeps them apart from the keys; a block is then two pieces, and the storage itself describes
+    /// the keys. Null when K and V of a block lie together.
+    /// </summary>
+    public PlaneStorage? Values { get; init; }
+}
+
+/// <summary>Where the values of one layer lie: those of block <c>s</c> start at <c>OffsetBytes + s * StrideBytes</c> of the region.</summary>
+public readonly record struct PlaneStorage(MemoryRegion Region, long OffsetBytes, long StrideBytes);
 
 /// <summary>
 /// The blocks of one layer group: slots with reference counts and generations over memory that this library or the host owns. One slot
@@ -12,10 +23,13 @@ public readonly record struct LayerStorage(MemoryRegion Region, long OffsetBytes
 /// <remarks>Allocation and release are thread-safe; the block bytes are not synchronised. Reading a block takes no lock.</remarks>
 public sealed class KvBlockPool
 {
+    private const float SmallestScale = 7.52316385e-37f;
+
     private readonly LayerStorage[] _storage;
     private readonly int[] _references;
     private readonly uint[] _generations;
     private readonly int[] _free;
+    private readonly float[] _staticScales;
     private readonly Lock _gate = new();
     private int _freeCount;
 
@@ -33,16 +47,21 @@ public sealed class KvBlockPool
             throw new ArgumentException($"Storage for {storage.Length} layers was given; the group has {group.Layers.Length}.", nameof(storage));
         Group = group;
         Geometry = group.Geometry;
+        bool apart = storage[0].Values is not null;
         for (int i = 0; i < storage.Length; i++)
         {
             LayerStorage s = storage[i];
-            if (s.OffsetBytes < 0 || s.StrideBytes < Geometry.BlockBytes)
-                throw new ArgumentException($"Layer {i}: stride {s.StrideBytes} is below the block size {Geometry.BlockBytes}, or offset {s.OffsetBytes} is negative.", nameof(storage));
-            long end = checked(s.OffsetBytes + s.StrideBytes * (slots - 1) + Geometry.BlockBytes);
-            if (end > s.Region.LengthBytes)
-                throw new ArgumentException($"Layer {i}: {slots} blocks end at byte {end}; the region has {s.Region.LengthBytes}.", nameof(storage));
+            if (s.Values is not null != apart)
+                throw new ArgumentException($"Layer {i} keeps K and V {(apart ? "together" : "apart")}, layer 0 does not; all layers of a pool are alike.", nameof(storage));
+            CheckRoom(i, new PlaneStorage(s.Region, s.OffsetBytes, s.StrideBytes), apart ? Geometry.PlaneBytes : Geometry.BlockBytes, slots);
+            if (s.Values is { } values) CheckRoom(i, values, Geometry.PlaneBytes, slots);
         }
 
+        if (apart && (group.Order == DimensionOrder.HeadMajor || group.HasTail || group.Planes != 2))
+            throw new ArgumentException($"K and V of order {group.Order}, stored as {group.Form(KvPlane.Key)}, cannot lie apart; only orders that put K before V, without scales in the blocks, can.", nameof(storage));
+        KeepsPlanesApart = apart;
+        _staticScales = new float[storage.Length * group.Planes * group.KvHeads];
+        Array.Fill(_staticScales, 1f);
         _storage = storage.ToArray();
         _references = new int[slots];
         _generations = new uint[slots];
@@ -56,6 +75,9 @@ public sealed class KvBlockPool
 
     /// <summary>Where rows lie inside a block.</summary>
     public BlockGeometry Geometry { get; }
+
+    /// <summary>Whether the values lie apart from the keys, so that a block is no single run of bytes.</summary>
+    public bool KeepsPlanesApart { get; }
 
     /// <summary>Slots in all.</summary>
     public int Capacity => _references.Length;
@@ -132,31 +154,73 @@ public sealed class KvBlockPool
     }
 
     /// <summary>The bytes of one block in one layer of the group (0 to layers - 1, the position within the group).</summary>
+    /// <exception cref="InvalidOperationException">K and V lie apart.</exception>
     public Span<byte> Block(int layerInGroup, int slot)
     {
         LayerStorage s = Locate(layerInGroup, slot);
-        return s.Region.Span(s.OffsetBytes + s.StrideBytes * slot, Geometry.BlockBytes);
+        return KeepsPlanesApart
+            ? throw new InvalidOperationException($"K and V of this pool lie apart: ask for a plane of slot {slot}.")
+            : s.Region.Span(s.OffsetBytes + s.StrideBytes * slot, Geometry.BlockBytes);
     }
 
-    /// <summary>The same bytes as memory for socket calls.</summary>
-    public Memory<byte> BlockMemory(int layerInGroup, int slot)
+    /// <summary>The bytes of K or of V of one block, from the first row on; offsets in it are those of <see cref="PlaneGeometry"/>.</summary>
+    public Span<byte> Plane(int layerInGroup, int slot, KvPlane plane)
     {
         LayerStorage s = Locate(layerInGroup, slot);
-        return s.Region.Memory(s.OffsetBytes + s.StrideBytes * slot, Geometry.BlockBytes);
+        if (!KeepsPlanesApart) return Block(layerInGroup, slot)[Geometry.Plane(plane).OffsetBytes..];
+        if (plane == KvPlane.Key) return s.Region.Span(s.OffsetBytes + s.StrideBytes * slot, Geometry.PlaneBytes);
+        PlaneStorage values = s.Values!.Value;
+        return values.Region.Span(values.OffsetBytes + values.StrideBytes * slot, Geometry.PlaneBytes);
     }
 
-    /// <summary>Address of the same bytes, for vectored system calls; fixed while the region lives.</summary>
-    public nint BlockAddress(int layerInGroup, int slot)
+    /// <summary>The scales that one block stores for one head of K or of V; empty when it stores none.</summary>
+    public Span<byte> Scales(int layerInGroup, int slot, int head, KvPlane plane)
     {
-        LayerStorage s = Locate(layerInGroup, slot);
-        return s.Region.Address + (nint)(s.OffsetBytes + s.StrideBytes * slot);
+        int bytes = Geometry.ScaleBytesPerHead(plane);
+        return bytes == 0 ? default : Block(layerInGroup, slot).Slice(Geometry.ScaleOffset(head, plane), bytes);
+    }
+
+    /// <summary>The static scale of a head of K or of V: 1 until the host sets it. Meaningful for scales per tensor and per head.</summary>
+    public float StaticScale(int layerInGroup, int head, KvPlane plane) => _staticScales[StaticIndex(layerInGroup, head, plane)];
+
+    /// <summary>Sets a static scale; a scale per tensor is set for every head alike. Before the first row is written.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The scale is not finite, below 2^-120, or not one of the group's scale type, or the head or layer does not exist.</exception>
+    public void SetStaticScale(int layerInGroup, int head, KvPlane plane, float scale)
+    {
+        // Below 2^-120 the inverse that codes are made with is no finite number; a BF16 scale travels in two bytes.
+        if (!float.IsFinite(scale) || scale < SmallestScale) throw new ArgumentOutOfRangeException(nameof(scale), scale, "A scale is a finite number of at least 2^-120.");
+        if (Group.ScaleType == ScaleType.BFloat16 && (float)(BFloat16)scale != scale)
+            throw new ArgumentOutOfRangeException(nameof(scale), scale, $"Scales of this group are bf16, which {scale} is not: the nearest is {(float)(BFloat16)scale}.");
+        _staticScales[StaticIndex(layerInGroup, head, plane)] = scale;
     }
 
     /// <summary>Writes <paramref name="value"/> over every block, free or not. For tests and benchmarks: poison before a transfer.</summary>
     public void Fill(byte value)
     {
         for (int layer = 0; layer < _storage.Length; layer++)
-            for (int slot = 0; slot < Capacity; slot++) Block(layer, slot).Fill(value);
+        {
+            for (int slot = 0; slot < Capacity; slot++)
+            {
+                if (!KeepsPlanesApart) Block(layer, slot).Fill(value);
+                else for (int plane = 0; plane < Geometry.Planes; plane++) Plane(layer, slot, (KvPlane)plane).Fill(value);
+            }
+        }
+    }
+
+    private static void CheckRoom(int layer, PlaneStorage s, int bytes, int slots)
+    {
+        if (s.OffsetBytes < 0 || s.StrideBytes < bytes)
+            throw new ArgumentException($"Layer {layer}: stride {s.StrideBytes} is below the block size {bytes}, or offset {s.OffsetBytes} is negative.", "storage");
+        long end = checked(s.OffsetBytes + s.StrideBytes * (slots - 1) + bytes);
+        if (end > s.Region.LengthBytes)
+            throw new ArgumentException($"Layer {layer}: {slots} blocks end at byte {end}; the region has {s.Region.LengthBytes}.", "storage");
+    }
+
+    private int StaticIndex(int layerInGroup, int head, KvPlane plane)
+    {
+        if ((uint)layerInGroup >= (uint)_storage.Length || (uint)head >= (uint)Geometry.KvHeads || (int)plane >= Geometry.Planes)
+            throw new ArgumentOutOfRangeException(nameof(head), head, $"Layer {layerInGroup}, head {head}, {plane} is not one of {_storage.Length} layers x {Geometry.KvHeads} heads x {Geometry.Planes} planes.");
+        return (layerInGroup * Geometry.KvHeads + head) * Geometry.Planes + (int)plane;
     }
 
     private LayerStorage Locate(int layerInGroup, int slot)

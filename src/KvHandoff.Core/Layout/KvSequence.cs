@@ -1,6 +1,3 @@
-using System.Runtime.InteropServices;
-using KvHandoff.Numerics;
-
 namespace KvHandoff.Layout;
 
 /// <summary>
@@ -13,6 +10,9 @@ namespace KvHandoff.Layout;
 public sealed class KvSequence : IDisposable
 {
     private readonly BlockTable[] _tables;
+    private readonly SlotHandle[] _tails;
+    private readonly bool[] _hasTail;
+    private readonly int[] _written;
     private bool _disposed;
 
     internal KvSequence(PagedKvCache cache)
@@ -20,6 +20,9 @@ public sealed class KvSequence : IDisposable
         Cache = cache;
         _tables = new BlockTable[cache.Pools.Length];
         for (int g = 0; g < _tables.Length; g++) _tables[g] = new BlockTable();
+        _tails = new SlotHandle[_tables.Length];
+        _hasTail = new bool[_tables.Length];
+        _written = new int[cache.Layout.LayerCount];
     }
 
     /// <summary>The cache whose blocks the sequence holds.</summary>
@@ -42,63 +45,88 @@ public sealed class KvSequence : IDisposable
     /// <summary>Block table of layer group <paramref name="group"/>.</summary>
     public BlockTable Table(int group) => _tables[group];
 
-    /// <summary>Takes blocks until there is room for <paramref name="tokens"/> tokens in all, or takes none.</summary>
+    /// <summary>The slot of the BF16 rows that wait for their tile to fill, if the group has them and room was reserved.</summary>
+    public bool TryGetTail(int group, out SlotHandle tail)
+    {
+        tail = _tails[group];
+        return _hasTail[group];
+    }
+
+    /// <summary>Takes blocks, and a tail where one is needed, until there is room for <paramref name="tokens"/> tokens in all, or takes none.</summary>
     /// <returns>False, and nothing taken, when a pool has too few free blocks.</returns>
     public bool TryReserve(int tokens)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         ArgumentOutOfRangeException.ThrowIfNegative(tokens);
         var granted = new SlotHandle[_tables.Length][];
+        var tails = new SlotHandle[_tables.Length][];
         for (int g = 0; g < _tables.Length; g++)
         {
             KvBlockPool pool = Cache.Pools[g];
+            KvBlockPool? tailPool = Cache.TailPools[g];
             int blocks = (int)(((long)tokens + pool.Group.BlockTokens - 1) / pool.Group.BlockTokens);
             granted[g] = new SlotHandle[Math.Max(0, blocks - _tables[g].Count)];
-            if (pool.TryAllocate(granted[g])) continue;
+            tails[g] = tailPool is null || _hasTail[g] || tokens == 0 ? [] : new SlotHandle[1];
+            bool blocksGranted = pool.TryAllocate(granted[g]);
+            if (blocksGranted && (tails[g].Length == 0 || tailPool!.TryAllocate(tails[g]))) continue;
+            if (blocksGranted) Release(pool, granted[g]);
             for (int back = 0; back < g; back++)
-                foreach (SlotHandle handle in granted[back]) Cache.Pools[back].Release(handle);
+            {
+                Release(Cache.Pools[back], granted[back]);
+                Release(Cache.TailPools[back], tails[back]);
+            }
+
             return false;
         }
 
-        for (int g = 0; g < _tables.Length; g++) _tables[g].Add(granted[g]);
+        for (int g = 0; g < _tables.Length; g++)
+        {
+            _tables[g].Add(granted[g]);
+            if (tails[g].Length == 0) continue;
+            _tails[g] = tails[g][0];
+            _hasTail[g] = true;
+        }
+
         return true;
     }
 
     /// <summary>
-    /// Writes rows of one layer for tokens <paramref name="start"/> .. , converting from fp32 to the cache's element type.
+    /// Writes rows of one layer for tokens <paramref name="start"/> .. , converting from fp32 to the cache's element type. Where scales lie
+    /// in the blocks, rows are rounded to BF16 into the tail, and packed from there when their tile is full: the same
+    /// bytes however the tokens were divided among calls.
     /// </summary>
     /// <param name="layer">Model layer.</param>
-    /// <param name="start">First token; the tokens must be reserved.</param>
+    /// <param name="start">First token; the tokens must be reserved. With a tail, not before the tile that is being filled.</param>
     /// <param name="keys"><c>[token][kv head][dim]</c>, already rotated.</param>
     /// <param name="values">Same shape; empty for a latent layer.</param>
-    /// <exception cref="ArgumentException">The spans are not whole tokens, differ, or exceed the reservation.</exception>
+    /// <exception cref="ArgumentException">The spans are not whole tokens, differ, exceed the reservation, or leave a gap before a tail.</exception>
     public void WriteRows(int layer, int start, ReadOnlySpan<float> keys, ReadOnlySpan<float> values)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        int g = Cache.Layout.GroupOf(layer), inGroup = Cache.Layout.IndexInGroup(layer);
-        KvBlockPool pool = Cache.Pools[g];
-        BlockGeometry geometry = pool.Geometry;
+        int g = Cache.Layout.GroupOf(layer);
+        BlockGeometry geometry = Cache.Pools[g].Geometry;
         int perToken = geometry.KvHeads * geometry.HeadDim;
-        if (pool.Group.ScaleKind != ScaleKind.None) throw new NotSupportedException($"Appending to a cache with scales ({pool.Group.ScaleKind}) needs a packed tail, which this version does not have.");
         if (keys.Length % perToken != 0 || values.Length != (geometry.Planes == 2 ? keys.Length : 0))
             throw new ArgumentException($"Keys have {keys.Length} and values {values.Length} elements; a token of layer {layer} has {perToken} of each.", nameof(keys));
         int tokens = keys.Length / perToken;
         if (start < 0 || (long)start + tokens > (long)_tables[g].Count * geometry.BlockTokens)
             throw new ArgumentException($"Tokens {start}..{start + tokens} exceed the {_tables[g].Count * geometry.BlockTokens} reserved.", nameof(start));
-
-        for (int t = 0; t < tokens; t++)
+        if (Cache.Layout.Groups[g].HasTail)
         {
-            int token = start + t;
-            Span<byte> block = pool.Block(inGroup, _tables[g][token / geometry.BlockTokens].Slot);
-            int within = token % geometry.BlockTokens;
-            for (int h = 0; h < geometry.KvHeads; h++)
-            {
-                int from = t * perToken + h * geometry.HeadDim;
-                Store(keys.Slice(from, geometry.HeadDim), block.Slice(geometry.RowOffset(h, KvPlane.Key, within), geometry.RowBytes), pool.Group.ElementType);
-                if (geometry.Planes == 2)
-                    Store(values.Slice(from, geometry.HeadDim), block.Slice(geometry.RowOffset(h, KvPlane.Value, within), geometry.RowBytes), pool.Group.ElementType);
-            }
+            int written = Math.Max(_written[layer], Tokens), tile = Cache.Layout.Groups[g].TileTokens;
+            if (start > written || start < written / tile * tile)
+                throw new ArgumentException($"Layer {layer} has {written} tokens; rows can be written from {written / tile * tile} to {written} on, not from {start}: tiles before are packed.", nameof(start));
         }
+
+        if (tokens == 0) return;
+        KvLayerView view = View(layer, start + tokens);
+        for (int head = 0; head < geometry.KvHeads; head++)
+        {
+            RowAppender.Append(view, head, KvPlane.Key, start, tokens, keys[(head * geometry.HeadDim)..], perToken);
+            if (geometry.Planes == 2) RowAppender.Append(view, head, KvPlane.Value, start, tokens, values[(head * geometry.HeadDim)..], perToken);
+        }
+
+        _written[layer] = start + tokens;
     }
 
     /// <summary>Makes <paramref name="tokens"/> more tokens count as complete, once every layer's rows are written or landed.</summary>
@@ -117,7 +145,7 @@ public sealed class KvSequence : IDisposable
         int visible = tokens < 0 ? Tokens : tokens;
         if (visible > _tables[g].Count * Cache.Pools[g].Group.BlockTokens)
             throw new ArgumentOutOfRangeException(nameof(tokens), tokens, $"{_tables[g].Count} blocks of {Cache.Pools[g].Group.BlockTokens} tokens are reserved.");
-        return new KvLayerView(Cache.Pools[g], Cache.Layout.IndexInGroup(layer), _tables[g].Slots, visible);
+        return new KvLayerView(Cache.Pools[g], Cache.Layout.IndexInGroup(layer), _tables[g].Slots, visible, Cache.TailPools[g], _tails[g].Slot);
     }
 
     /// <summary>Gives all blocks back. Further calls do nothing.</summary>
@@ -127,21 +155,14 @@ public sealed class KvSequence : IDisposable
         _disposed = true;
         for (int g = 0; g < _tables.Length; g++)
         {
-            foreach (SlotHandle handle in _tables[g].Slots) Cache.Pools[g].Release(handle);
+            Release(Cache.Pools[g], _tables[g].Slots);
             _tables[g].Clear();
+            if (_hasTail[g]) Release(Cache.TailPools[g], _tails.AsSpan(g, 1));
         }
     }
 
-    private static void Store(ReadOnlySpan<float> source, Span<byte> destination, ElementType type)
+    private static void Release(KvBlockPool? pool, ReadOnlySpan<SlotHandle> handles)
     {
-        switch (type)
-        {
-            case ElementType.Float32: MemoryMarshal.AsBytes(source).CopyTo(destination); break;
-            case ElementType.BFloat16: ElementConversion.FromSingle(source, MemoryMarshal.Cast<byte, BFloat16>(destination)); break;
-            case ElementType.Float16: ElementConversion.FromSingle(source, MemoryMarshal.Cast<byte, Half>(destination)); break;
-            case ElementType.Fp8E4M3: ElementConversion.FromSingle(source, MemoryMarshal.Cast<byte, Fp8E4M3>(destination)); break;
-            case ElementType.Fp8E5M2: ElementConversion.FromSingle(source, MemoryMarshal.Cast<byte, Fp8E5M2>(destination)); break;
-            default: throw new NotSupportedException($"Rows of {type.Name()} cannot be appended from fp32 without scales.");
-        }
+        foreach (SlotHandle handle in handles) pool!.Release(handle);
     }
 }

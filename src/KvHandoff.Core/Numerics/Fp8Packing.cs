@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace KvHandoff.Numerics;
 
 /// <summary>
@@ -16,19 +18,10 @@ namespace KvHandoff.Numerics;
 /// but for the rounding of the binary32 operations, a few 2^-24 of <c>|x|</c>.</para>
 /// <para>Destinations may be longer than needed. Source and destination must not overlap. Thread-safe; nothing is allocated.</para>
 /// </remarks>
-public static partial class Fp8Packing
+public static class Fp8Packing
 {
-    /// <summary>The largest finite E4M3 value.</summary>
-    const float LargestCode = 448f;
-
-    /// <summary>2^-120.</summary>
-    const float SmallestScale = 7.52316385e-37f;
-
-    // Rows whose largest magnitudes are found before the first is converted, which takes the division off the critical path.
-    const int TileRows = 16;
-
-    // A tile must still be in the first-level cache when it is read again.
-    const int TileBytes = 16 * 1024;
+    // Rows are handed on as bytes, whose number must be an int.
+    const int MostBytes = 1 << 30;
 
     /// <summary>Packs BF16 rows; all of them are read twice, in tiles that stay in the first-level cache.</summary>
     /// <param name="source">Rows laid end to end.</param>
@@ -38,23 +31,13 @@ public static partial class Fp8Packing
     /// <returns>Whether a NaN or an infinity was met.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The row length is below 1.</exception>
     /// <exception cref="ArgumentException">The source is not a whole number of rows, or a destination is too short.</exception>
-    public static PackFlags PackRows(ReadOnlySpan<BFloat16> source, int rowLength, Span<Fp8E4M3> codes, Span<float> scales)
-    {
-        int rows = RowCount(source.Length, rowLength, nameof(source));
-        RequireRoom(source.Length, codes.Length, nameof(codes));
-        RequireRoom(rows, scales.Length, nameof(scales));
-        return PackTiles<BFloat16, BFloat16Rows>(source, rowLength, codes[..source.Length], scales[..rows]);
-    }
+    public static PackFlags PackRows(ReadOnlySpan<BFloat16> source, int rowLength, Span<Fp8E4M3> codes, Span<float> scales) =>
+        Pack(source, ElementType.BFloat16, rowLength, codes, scales);
 
     /// <summary>Packs binary32 rows.</summary>
     /// <inheritdoc cref="PackRows(ReadOnlySpan{BFloat16}, int, Span{Fp8E4M3}, Span{float})"/>
-    public static PackFlags PackRows(ReadOnlySpan<float> source, int rowLength, Span<Fp8E4M3> codes, Span<float> scales)
-    {
-        int rows = RowCount(source.Length, rowLength, nameof(source));
-        RequireRoom(source.Length, codes.Length, nameof(codes));
-        RequireRoom(rows, scales.Length, nameof(scales));
-        return PackTiles<float, SingleRows>(source, rowLength, codes[..source.Length], scales[..rows]);
-    }
+    public static PackFlags PackRows(ReadOnlySpan<float> source, int rowLength, Span<Fp8E4M3> codes, Span<float> scales) =>
+        Pack(source, ElementType.Float32, rowLength, codes, scales);
 
     /// <summary>Unpacks rows to BF16.</summary>
     /// <param name="codes">Rows laid end to end.</param>
@@ -64,54 +47,62 @@ public static partial class Fp8Packing
     /// <exception cref="ArgumentOutOfRangeException">The row length is below 1.</exception>
     /// <exception cref="ArgumentException">The codes are not a whole number of rows, or another span is too short.</exception>
     public static void UnpackRows(
-        ReadOnlySpan<Fp8E4M3> codes, int rowLength, ReadOnlySpan<float> scales, Span<BFloat16> destination)
-    {
-        int rows = RowCount(codes.Length, rowLength, nameof(codes));
-        RequireRoom(codes.Length, destination.Length, nameof(destination));
-        RequireRoom(rows, scales.Length, nameof(scales));
-        UnpackRows<BFloat16, BFloat16Rows>(codes, rowLength, scales[..rows], destination[..codes.Length]);
-    }
+        ReadOnlySpan<Fp8E4M3> codes, int rowLength, ReadOnlySpan<float> scales, Span<BFloat16> destination) =>
+        Unpack(codes, rowLength, scales, destination, ElementType.BFloat16);
 
     /// <summary>Unpacks rows to binary32.</summary>
     /// <inheritdoc cref="UnpackRows(ReadOnlySpan{Fp8E4M3}, int, ReadOnlySpan{float}, Span{BFloat16})"/>
-    public static void UnpackRows(ReadOnlySpan<Fp8E4M3> codes, int rowLength, ReadOnlySpan<float> scales, Span<float> destination)
-    {
-        int rows = RowCount(codes.Length, rowLength, nameof(codes));
-        RequireRoom(codes.Length, destination.Length, nameof(destination));
-        RequireRoom(rows, scales.Length, nameof(scales));
-        UnpackRows<float, SingleRows>(codes, rowLength, scales[..rows], destination[..codes.Length]);
-    }
+    public static void UnpackRows(ReadOnlySpan<Fp8E4M3> codes, int rowLength, ReadOnlySpan<float> scales, Span<float> destination) =>
+        Unpack(codes, rowLength, scales, destination, ElementType.Float32);
 
-    static PackFlags PackTiles<T, TRows>(ReadOnlySpan<T> source, int rowLength, Span<Fp8E4M3> codes, Span<float> scales)
+    static PackFlags Pack<T>(ReadOnlySpan<T> source, ElementType from, int rowLength, Span<Fp8E4M3> codes, Span<float> scales)
         where T : unmanaged
-        where TRows : IRowOperator<T>
     {
-        int tileRows = Math.Clamp(TileBytes / TRows.SizeBytes / rowLength, 1, TileRows);
+        int rows = RowCount(source.Length, rowLength, nameof(source));
+        PackingRows.RequireRoom(source.Length, codes.Length, nameof(codes));
+        PackingRows.RequireRoom(rows, scales.Length, nameof(scales));
+        int bytes = from.SizeBytes();
         PackFlags flags = PackFlags.None;
-        Span<float> inverses = stackalloc float[TileRows];
-        while (!scales.IsEmpty)
+        for (int first = 0, count; first < rows; first += count)
         {
-            int rows = Math.Min(tileRows, scales.Length);
-            int elements = rows * rowLength;
-            // The scales hold each row's largest magnitude until the division.
-            Span<float> tileScales = scales[..rows];
-            bool finite = LargestMagnitudes<T, TRows>(source[..elements], rowLength, tileScales);
-            if (!finite)
-                flags |= FiniteMagnitudes<T, TRows>(source[..elements], rowLength, tileScales);
-            for (int row = 0; row < tileScales.Length; row++)
-            {
-                float scale = ScaleOf(tileScales[row]);
-                tileScales[row] = scale;
-                inverses[row] = 1f / scale;
-            }
-
-            PackRows<T, TRows>(source[..elements], rowLength, inverses[..rows], codes[..elements], finite);
-            source = source[elements..];
-            codes = codes[elements..];
-            scales = scales[rows..];
+            count = Math.Min(rows - first, Math.Max(1, MostBytes / bytes / rowLength));
+            ReadOnlySpan<T> part = source.Slice(first * rowLength, count * rowLength);
+            flags |= RowScaledPacking.Pack(
+                MemoryMarshal.AsBytes(part),
+                checked(rowLength * bytes),
+                from,
+                count,
+                rowLength,
+                ElementType.Fp8E4M3,
+                ScaleType.Float32,
+                MemoryMarshal.AsBytes(codes.Slice(first * rowLength, part.Length)),
+                scales.Slice(first, count));
         }
 
         return flags;
+    }
+
+    static void Unpack<T>(ReadOnlySpan<Fp8E4M3> codes, int rowLength, ReadOnlySpan<float> scales, Span<T> destination, ElementType to)
+        where T : unmanaged
+    {
+        int rows = RowCount(codes.Length, rowLength, nameof(codes));
+        PackingRows.RequireRoom(codes.Length, destination.Length, nameof(destination));
+        PackingRows.RequireRoom(rows, scales.Length, nameof(scales));
+        int bytes = to.SizeBytes();
+        for (int first = 0, count; first < rows; first += count)
+        {
+            count = Math.Min(rows - first, Math.Max(1, MostBytes / bytes / rowLength));
+            ReadOnlySpan<Fp8E4M3> part = codes.Slice(first * rowLength, count * rowLength);
+            RowScaledPacking.Unpack(
+                MemoryMarshal.AsBytes(part),
+                ElementType.Fp8E4M3,
+                count,
+                rowLength,
+                scales.Slice(first, count),
+                MemoryMarshal.AsBytes(destination.Slice(first * rowLength, part.Length)),
+                checked(rowLength * bytes),
+                to);
+        }
     }
 
     static int RowCount(int elements, int rowLength, string parameter)
@@ -120,11 +111,5 @@ public static partial class Fp8Packing
         if (elements % rowLength != 0)
             throw new ArgumentException($"{elements} elements are no whole number of rows of {rowLength}.", parameter);
         return elements / rowLength;
-    }
-
-    static void RequireRoom(int needed, int length, string parameter)
-    {
-        if (length < needed)
-            throw new ArgumentException($"The span holds {length} elements where {needed} are needed.", parameter);
     }
 }

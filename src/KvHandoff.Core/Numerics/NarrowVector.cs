@@ -45,7 +45,8 @@ static class NarrowVector
         uint correction = (0u - offset) & ((1u << codeBits) - 1);
         TVector anchor = TWidth.Add(binade, TWidth.Create(((uint)shift << 23) + correction));
         TVector sum = TWidth.AddSingle(singles, anchor);
-        return TWidth.Add(sum, TWidth.ShiftRight(sum, shift));
+        // The count is spelt out again so that it stays an immediate.
+        return TWidth.Add(sum, TWidth.ShiftRight(sum, 23 - mantissaBits));
     }
 
     /// <summary>

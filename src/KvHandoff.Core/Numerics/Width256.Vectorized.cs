@@ -61,12 +61,117 @@ readonly struct Width256 : ISimdWidth<Vector256<uint>>
         (left.AsSingle() * right.AsSingle()).AsUInt32();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> ShiftRightSigned(Vector256<uint> value, int count) => (value.AsInt32() >> count).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> DivideSingle(Vector256<uint> left, Vector256<uint> right) =>
+        (left.AsSingle() / right.AsSingle()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> ToSingle(Vector256<uint> integers) => Vector256.ConvertToSingle(integers.AsInt32()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unzip(Vector256<uint> first, Vector256<uint> second, out Vector256<uint> even, out Vector256<uint> odd)
+    {
+        Vector256<float> low = Avx.Permute2x128(first.AsSingle(), second.AsSingle(), 0x20);
+        Vector256<float> high = Avx.Permute2x128(first.AsSingle(), second.AsSingle(), 0x31);
+        even = Avx.Shuffle(low, high, 0b10_00_10_00).AsUInt32();
+        odd = Avx.Shuffle(low, high, 0b11_01_11_01).AsUInt32();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Zip(Vector256<uint> even, Vector256<uint> odd, out Vector256<uint> first, out Vector256<uint> second)
+    {
+        Vector256<uint> low = Avx2.UnpackLow(even, odd);
+        Vector256<uint> high = Avx2.UnpackHigh(even, odd);
+        first = Avx2.Permute2x128(low, high, 0x20);
+        second = Avx2.Permute2x128(low, high, 0x31);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> MaxInt16(Vector256<uint> left, Vector256<uint> right) =>
+        Vector256.Max(left.AsInt16(), right.AsInt16()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> AddInt16(Vector256<uint> left, Vector256<uint> right) =>
+        (left.AsInt16() + right.AsInt16()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> SubtractInt16(Vector256<uint> left, Vector256<uint> right) =>
+        (left.AsInt16() - right.AsInt16()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> GreaterThanInt16(Vector256<uint> left, Vector256<uint> right) =>
+        Vector256.GreaterThan(left.AsInt16(), right.AsInt16()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> ShiftLeft16(Vector256<uint> value, int count) => (value.AsUInt16() << count).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> ShiftRight16(Vector256<uint> value, int count) => (value.AsUInt16() >>> count).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool NoCommonBits(Vector256<uint> left, Vector256<uint> right) => (left & right) == Vector256<uint>.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> AddSaturateInt16(Vector256<uint> left, Vector256<uint> right) =>
+        Avx2.AddSaturate(left.AsInt16(), right.AsInt16()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> LookUpBytes(Vector256<uint> table, Vector256<uint> indices) =>
+        Avx2.Shuffle(table.AsByte(), indices.AsByte()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreSignedBytes(Vector256<uint> first, Vector256<uint> second, ref byte destination, nuint offsetBytes)
+    {
+        Vector256<ulong> packed = Avx2.PackSignedSaturate(first.AsInt16(), second.AsInt16()).AsUInt64();
+        Avx2.Permute4x64(packed, 0b11_01_10_00).AsByte().StoreUnsafe(ref destination, offsetBytes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytesWithSigns(
+        Vector256<uint> first,
+        Vector256<uint> second,
+        Vector256<uint> firstSigns,
+        Vector256<uint> secondSigns,
+        ref byte destination,
+        nuint offsetBytes)
+    {
+        // Saturation keeps the sign of a 16-bit number and loses nothing that is wanted.
+        Vector256<byte> signs = Avx2.PackSignedSaturate(firstSigns.AsInt16(), secondSigns.AsInt16()).AsByte() & Vector256.Create((byte)0x80);
+        Vector256<byte> packed = Avx2.PackUnsignedSaturate(first.AsInt16(), second.AsInt16()) | signs;
+        Avx2.Permute4x64(packed.AsUInt64(), 0b11_01_10_00).AsByte().StoreUnsafe(ref destination, offsetBytes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void LoadDoubled(ref byte source, nuint offsetBytes, out Vector256<uint> first, out Vector256<uint> second)
+    {
+        Vector256<byte> bytes = Avx2.Permute4x64(Vector256.LoadUnsafe(ref source, offsetBytes).AsUInt64(), 0b11_01_10_00).AsByte();
+        first = Avx2.UnpackLow(bytes, bytes).AsUInt32();
+        second = Avx2.UnpackHigh(bytes, bytes).AsUInt32();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> LoadSigned8(ref byte source, nuint offsetBytes) =>
+        Avx2.ConvertToVector256Int16(Vector128.LoadUnsafe(ref source, offsetBytes).AsSByte()).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> LoadRepeated(ref byte source, nuint offsetBytes) =>
+        Vector256.Create(Vector128.LoadUnsafe(ref source, offsetBytes)).AsUInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint LargestUInt32(Vector256<uint> value) =>
         Width128.LargestUInt32(Width128.Max(value.GetLower(), value.GetUpper()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint LargestUInt16(Vector256<uint> value) =>
         Width128.LargestUInt16(Width128.MaxUInt16(value.GetLower(), value.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void Prefetch(ref byte source, nuint offsetBytes)
+    {
+        Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.AddByteOffset(ref source, offsetBytes)));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<uint> Load32(ref byte source, nuint offsetBytes) =>

@@ -19,7 +19,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
     private byte[] _table = [];
     private SegmentEntry[] _entries = [];
     private IoRange[] _ranges = [];
-    private byte[] _rows = [];
+    private byte[] _drained = [];
     private NativeSlab? _staging;
     private uint _expectedSequence;
 
@@ -45,7 +45,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         if (error is not null) return Refuse(error);
 
         IncomingHandoff? handoff = receiver.FindLanding(header.HandoffId);
-        string? mismatch = handoff is null ? $"no handoff {header.HandoffId} is landing" : Mismatch(header, handoff, out _);
+        string? mismatch = handoff is null ? $"no handoff {header.HandoffId} is landing" : Mismatch(header, handoff);
         if (mismatch is not null)
         {
             // A late or stale frame is drained and dropped; one that contradicts a live grant ends that handoff.
@@ -59,11 +59,12 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         bool landed = false;
         try
         {
-            LayerGroup group = handoff.Shape.Layout.Group(header.Layer);
+            int g = handoff.Shape.Layout.GroupOf(header.Layer);
+            IKvCodec codec = handoff.Shape.FindCodec(g, header.Codec)!;
             long copied = 0;
-            got = handoff.Shape.IsDirect(group)
+            got = handoff.Shape.IsDirect(g, codec)
                 ? ReceiveInPlace(header, handoff, entries, started, out string? corrupt)
-                : ReceiveStaged(header, handoff, group, entries, started, out corrupt, out copied);
+                : ReceiveStaged(header, handoff, handoff.Shape.Groups[g], codec, entries, started, out corrupt, out copied);
             if (!got.IsOk) return InMidFrame(got);
             if (corrupt is not null)
             {
@@ -95,7 +96,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         if (!got.IsOk) return got;
         for (int s = 0; s < entries.Length && corrupt is null; s++)
         {
-            uint actual = rows.Checksum(s / header.Planes, (KvPlane)(s % header.Planes));
+            uint actual = rows.Checksum(s / header.Planes, (KvPlane)(s % header.Planes), out _);
             if (actual != entries[s].Crc32C) corrupt = CorruptText(header, s, entries[s].Crc32C, actual);
         }
 
@@ -103,7 +104,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         return got;
     }
 
-    private TransportResult ReceiveStaged(in FrameHeader header, IncomingHandoff handoff, LayerGroup group, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt, out long copied)
+    private TransportResult ReceiveStaged(in FrameHeader header, IncomingHandoff handoff, GroupTransfer transfer, IKvCodec codec, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt, out long copied)
     {
         corrupt = null;
         copied = 0;
@@ -118,10 +119,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         long at = handoff.Clock.Add(HandoffPhase.Wire, since);
         if (!got.IsOk) return got;
 
-        SegmentShape shape = handoff.Shape.Segment(group, header.Granule);
-        Grow(ref _rows, handoff.Shape.MaxSegmentRowsBytes);
         KvLayerView view = handoff.Target.View(header.Layer, handoff.Shape.TotalTokens);
-        var where = new GranuleRows(handoff.Target, header.Layer, header.Granule, handoff.Shape.TotalTokens);
         for (int s = 0, offset = 0; s < entries.Length && corrupt is null; s++)
         {
             ReadOnlySpan<byte> encoded = payload.Slice(offset, (int)entries[s].EncodedBytes);
@@ -136,22 +134,17 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
 
             int head = s / header.Planes;
             var plane = (KvPlane)(s % header.Planes);
-            bool inPlace = where.TryContiguous(head, plane, out Span<byte> rows);
-            if (!inPlace) rows = _rows.AsSpan(0, shape.RowsBytes);
-            if (!handoff.Shape.Codec.TryDecode(shape, encoded, rows, out string? error))
+            if (!SegmentCoder.TryDecode(transfer, codec, encoded, view, head, plane, header.Granule, out string? error))
                 corrupt = $"Layer {header.Layer}, granule {header.Granule}, segment {s}: {error}";
-            else if (!inPlace)
-                SegmentRows.Scatter(view, head, plane, header.Granule, shape.Tokens, rows);
-            copied += inPlace ? rows.Length : 2 * rows.Length;
+            copied += header.Tokens * view.Group.RowBytes;
             at = handoff.Clock.Add(HandoffPhase.Place, at);
         }
 
         return got;
     }
 
-    private string? Mismatch(in FrameHeader header, IncomingHandoff handoff, out LayerGroup? group)
+    private string? Mismatch(in FrameHeader header, IncomingHandoff handoff)
     {
-        group = null;
         if (header.Epoch != receiver.Epoch) return $"epoch {header.Epoch}, this receiver's is {receiver.Epoch}";
         if (header.LeaseId != handoff.LeaseId) return $"lease {header.LeaseId}, granted was {handoff.LeaseId}";
         if (!ReferenceEquals(handoff.Peer, peer)) return "the lease was granted to another peer";
@@ -159,21 +152,24 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         if (header.Layer >= shape.Layout.LayerCount) return $"layer {header.Layer} of {shape.Layout.LayerCount}";
         if (header.Granule >= shape.Granules) return $"granule {header.Granule} of {shape.Granules}";
         int g = shape.Layout.GroupOf(header.Layer);
-        group = shape.Layout.Groups[g];
+        LayerGroup group = shape.Layout.Groups[g];
         uint generation = handoff.SlotGenerations[g][header.Granule];
         if (header.SlotGeneration != generation) return $"slot generation {header.SlotGeneration}, granted was {generation}";
-        if (header.Codec != shape.Codec.Id) return $"codec {header.Codec}, granted was {shape.Codec.Id}";
-        if (header.ElementType != group.ElementType) return $"element type {header.ElementType}, expected {group.ElementType}";
+        GroupTransfer transfer = shape.Groups[g];
+        if (shape.FindCodec(g, header.Codec) is not { } codec)
+            return $"codec {header.Codec}, granted was {shape.FrameCodecs(g)}";
+        ElementType element = SegmentCoder.FrameElementType(transfer, codec);
+        if (header.ElementType != element) return $"element type {header.ElementType}, expected {element}";
         if (header.FirstHead != 0 || header.HeadCount != group.KvHeads) return $"heads {header.FirstHead}+{header.HeadCount}, expected 0+{group.KvHeads}";
         if (header.Planes != group.Planes || header.HeadDim != group.HeadDim) return $"planes {header.Planes} x dim {header.HeadDim}, expected {group.Planes} x {group.HeadDim}";
         int tokens = shape.TokensIn(header.Granule);
         if (header.Tokens != tokens) return $"{header.Tokens} tokens, expected {tokens}";
-        SegmentShape segment = shape.Segment(group, header.Granule);
-        int limit = shape.Codec.MaxEncodedBytes(segment);
-        foreach (SegmentEntry entry in _entries.AsSpan(0, header.SegmentCount))
+        for (int s = 0; s < header.SegmentCount; s++)
         {
-            if (entry.EncodedBytes > limit || (shape.Codec.IsIdentity && entry.EncodedBytes != segment.RowsBytes))
-                return $"a segment of {entry.EncodedBytes} bytes, expected {(shape.Codec.IsIdentity ? "" : "at most ")}{limit}";
+            uint bytes = _entries[s].EncodedBytes;
+            int limit = SegmentCoder.MaxEncodedBytes(transfer, codec, (KvPlane)(s % header.Planes), tokens);
+            if (bytes > limit || (codec.IsIdentity && bytes != limit))
+                return $"segment {s} of {bytes} bytes, expected {(codec.IsIdentity ? "" : "at most ")}{limit}";
         }
 
         return null;
@@ -184,11 +180,11 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
 
     private TransportResult Drain(int bytes)
     {
-        Grow(ref _rows, DrainBytes);
+        Grow(ref _drained, DrainBytes);
         for (int left = bytes; left > 0;)
         {
-            int step = Math.Min(left, _rows.Length);
-            TransportResult got = connection.Receive(_rows.AsSpan(0, step));
+            int step = Math.Min(left, _drained.Length);
+            TransportResult got = connection.Receive(_drained.AsSpan(0, step));
             if (!got.IsOk) return InMidFrame(got);
             left -= step;
         }

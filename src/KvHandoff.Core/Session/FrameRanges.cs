@@ -1,50 +1,38 @@
 using KvHandoff.Layout;
+using KvHandoff.Memory;
 using KvHandoff.Numerics;
 using KvHandoff.Transport;
 
 namespace KvHandoff.Session;
 
 /// <summary>
-/// One granule of one layer of a sequence, all kv heads: where its rows lie for a socket, and their checksums. A value over
-/// objects that live as long as the handoff, so that a frame allocates nothing.
+/// One granule of one layer of a sequence, all kv heads, where what lies in the blocks is what travels: rows or codes, then the scales that
+/// lie beside them, then the tail. Address ranges for a socket, and checksums in place. A value over objects that live as long
+/// as the handoff, so that a frame allocates nothing.
 /// </summary>
-internal readonly struct GranuleRows
+internal readonly struct GranuleRows(KvSequence sequence, int layer, int granule, int totalTokens)
 {
-    private readonly KvBlockPool _pool;
-    private readonly BlockTable _table;
-    private readonly int _layerInGroup, _granule, _tokens;
-
-    internal GranuleRows(KvSequence sequence, int layer, int granule, int totalTokens)
-    {
-        int group = sequence.Cache.Layout.GroupOf(layer);
-        _pool = sequence.Cache.Pools[group];
-        _table = sequence.Table(group);
-        _layerInGroup = sequence.Cache.Layout.IndexInGroup(layer);
-        _granule = granule;
-        _tokens = KvSegment.TokensIn(granule, totalTokens);
-    }
-
     /// <summary>Most ranges that <see cref="Ranges"/> yields for any granule of the group.</summary>
-    internal static int MaxRanges(in BlockGeometry geometry) => geometry.KvHeads * geometry.Planes * RunsPerSegment(geometry);
+    internal static int MaxRanges(in BlockGeometry geometry) => geometry.KvHeads * geometry.Planes * PiecesPerSegment(geometry);
 
     /// <summary>Appends the address ranges of all segments in frame order, joining neighbours.</summary>
     internal int Ranges(Span<IoRange> ranges)
     {
-        BlockGeometry geometry = _pool.Geometry;
-        Span<BlockRun> runs = stackalloc BlockRun[KvSegment.GranuleTokens];
+        KvLayerView view = sequence.View(layer, totalTokens);
+        BlockGeometry geometry = view.Geometry;
         int count = 0;
         for (int head = 0; head < geometry.KvHeads; head++)
         {
             for (int plane = 0; plane < geometry.Planes; plane++)
             {
-                int found = SegmentRows.Runs(geometry, head, (KvPlane)plane, _granule, _tokens, runs);
-                for (int r = 0; r < found; r++)
+                var pieces = new SegmentPieces(view, head, (KvPlane)plane, granule);
+                while (pieces.Next(out Span<byte> piece))
                 {
-                    nint address = _pool.BlockAddress(_layerInGroup, _table[runs[r].Block].Slot) + runs[r].OffsetBytes;
+                    nint address = RowRun.Over(piece, 1, piece.Length, piece.Length).Address;
                     if (count > 0 && ranges[count - 1].Address + ranges[count - 1].LengthBytes == address)
-                        ranges[count - 1] = new IoRange(ranges[count - 1].Address, ranges[count - 1].LengthBytes + runs[r].LengthBytes);
+                        ranges[count - 1] = new IoRange(ranges[count - 1].Address, ranges[count - 1].LengthBytes + piece.Length);
                     else
-                        ranges[count++] = new IoRange(address, runs[r].LengthBytes);
+                        ranges[count++] = new IoRange(address, piece.Length);
                 }
             }
         }
@@ -52,27 +40,78 @@ internal readonly struct GranuleRows
         return count;
     }
 
-    /// <summary>CRC-32C of one segment's rows where they lie.</summary>
-    internal uint Checksum(int head, KvPlane plane)
+    /// <summary>CRC-32C of one segment where it lies.</summary>
+    internal uint Checksum(int head, KvPlane plane, out int bytes)
     {
-        Span<BlockRun> runs = stackalloc BlockRun[KvSegment.GranuleTokens];
-        int found = SegmentRows.Runs(_pool.Geometry, head, plane, _granule, _tokens, runs);
+        var pieces = new SegmentPieces(sequence.View(layer, totalTokens), head, plane, granule);
         uint crc = 0;
-        for (int r = 0; r < found; r++)
-            crc = Crc32C.Append(crc, _pool.Block(_layerInGroup, _table[runs[r].Block].Slot).Slice(runs[r].OffsetBytes, runs[r].LengthBytes));
+        bytes = 0;
+        while (pieces.Next(out Span<byte> piece))
+        {
+            crc = Crc32C.Append(crc, piece);
+            bytes += piece.Length;
+        }
+
         return crc;
     }
 
-    /// <summary>The rows of a segment that is one run in its block, so that a codec can work on the block itself.</summary>
-    internal bool TryContiguous(int head, KvPlane plane, out Span<byte> rows)
+    // Codes and scales of every block that a granule touches, and the tail.
+    private static int PiecesPerSegment(in BlockGeometry geometry)
     {
-        Span<BlockRun> runs = stackalloc BlockRun[KvSegment.GranuleTokens];
-        bool one = SegmentRows.Runs(_pool.Geometry, head, plane, _granule, _tokens, runs) == 1;
-        rows = one ? _pool.Block(_layerInGroup, _table[runs[0].Block].Slot).Slice(runs[0].OffsetBytes, runs[0].LengthBytes) : default;
-        return one;
+        int blocks = Math.Min(KvSegment.GranuleTokens, (KvSegment.GranuleTokens + geometry.BlockTokens - 1) / geometry.BlockTokens + 1);
+        return geometry.ScaleBytesPerHead(KvPlane.Key) + geometry.ScaleBytesPerHead(KvPlane.Value) == 0 ? blocks : 2 * blocks + 1;
+    }
+}
+
+/// <summary>The runs of bytes that make up a stored segment, in the order in which they travel.</summary>
+internal ref struct SegmentPieces
+{
+    private readonly KvLayerView _view;
+    private readonly int _head, _first, _packedEnd, _tailTokens;
+    private readonly KvPlane _plane;
+    private int _codeToken, _scaleToken;
+    private bool _tailDone;
+
+    internal SegmentPieces(in KvLayerView view, int head, KvPlane plane, int granule)
+    {
+        _view = view;
+        _head = head;
+        _plane = plane;
+        _first = _codeToken = _scaleToken = granule * KvSegment.GranuleTokens;
+        int end = _first + KvSegment.TokensIn(granule, view.Tokens);
+        _packedEnd = Math.Min(end, view.PackedTokens);
+        _tailTokens = end - _packedEnd;
+        if (!view.Group.Form(plane).HasStoredScales) _scaleToken = _packedEnd;
     }
 
-    private static int RunsPerSegment(in BlockGeometry geometry) => geometry.TokensAreContiguous
-        ? Math.Min(KvSegment.GranuleTokens, (KvSegment.GranuleTokens + geometry.BlockTokens - 1) / geometry.BlockTokens + 1)
-        : KvSegment.GranuleTokens;
+    internal bool Next(out Span<byte> piece)
+    {
+        if (_codeToken < _packedEnd)
+        {
+            int step = Step(_codeToken, out int block, out int within);
+            piece = _view.Plane(block, _plane).Slice(_view.Geometry.Plane(_plane).RowOffset(_head, within), step * _view.Geometry.RowBytes);
+            _codeToken += step;
+            return true;
+        }
+
+        if (_scaleToken < _packedEnd)
+        {
+            StorageForm form = _view.Group.Form(_plane);
+            int step = Step(_scaleToken, out int block, out int within), dim = _view.Group.HeadDim;
+            piece = _view.Scales(block, _head, _plane).Slice(form.ScaleBytes(within, dim), form.ScaleBytes(step, dim));
+            _scaleToken += step;
+            return true;
+        }
+
+        bool tail = _tailTokens > 0 && !_tailDone;
+        piece = tail ? _view.Tail(_head, _plane)[..(_tailTokens * _view.Group.HeadDim * sizeof(ushort))] : default;
+        _tailDone = true;
+        return tail;
+    }
+
+    private readonly int Step(int token, out int block, out int within)
+    {
+        (block, within) = Math.DivRem(token, _view.Geometry.BlockTokens);
+        return Math.Min(_packedEnd - token, _view.Geometry.BlockTokens - within);
+    }
 }

@@ -1,7 +1,7 @@
+using System.Diagnostics;
 using KvHandoff.Codec;
 using KvHandoff.Layout;
 using KvHandoff.Memory;
-using KvHandoff.Numerics;
 using KvHandoff.Transport;
 using KvHandoff.Wire;
 
@@ -15,28 +15,31 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
 {
     private SegmentEntry[] _entries = [];
     private IoRange[] _ranges = [];
-    private byte[] _rows = [];
     private NativeSlab? _head, _staging;
+    private readonly EncoderHistory _history = new();
+    private readonly CodecChoice _choice = new();
     private uint _sequence;
 
     /// <summary>Sends one granule of one layer. A result that is not Ok ends the connection.</summary>
     internal TransportResult Send(OutgoingHandoff handoff, int layer, int granule)
     {
         HandoffShape shape = handoff.Shape;
-        LayerGroup group = shape.Layout.Group(layer);
+        int g = shape.Layout.GroupOf(layer);
+        LayerGroup group = shape.Layout.Groups[g];
         int segments = group.KvHeads * group.Planes;
         Prepare(shape);
+        long started = PhaseClock.Now, rawBytes = (long)segments * shape.TokensIn(granule) * group.RowBytes;
+        IKvCodec codec = _choice.Next(shape.Codecs, rawBytes);
         var rows = new GranuleRows(handoff.Sequence, layer, granule, shape.TotalTokens);
-        bool direct = shape.IsDirect(group);
+        bool direct = shape.IsDirect(g, codec);
         var flags = CodecFlags.None;
         long copied = 0;
-        long payloadBytes = direct ? ChecksumInPlace(handoff, rows, group, granule) : EncodeStaged(handoff, rows, group, layer, granule, out flags, out copied);
+        long payloadBytes = direct ? ChecksumInPlace(handoff, rows, group) : EncodeStaged(handoff, shape.Groups[g], codec, layer, granule, out flags, out copied);
 
         Span<SegmentEntry> entries = _entries.AsSpan(0, segments);
         int tableBytes = segments * SegmentEntry.Bytes;
         Span<byte> head = _head!.Span(0, FrameHeader.Bytes + tableBytes);
         uint tableCrc = SegmentTable.Write(entries, head[FrameHeader.Bytes..]);
-        int g = shape.Layout.GroupOf(layer);
         var header = new FrameHeader
         {
             HandoffId = handoff.Id,
@@ -50,8 +53,8 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
             Planes = group.Planes,
             HeadDim = group.HeadDim,
             Tokens = shape.TokensIn(granule),
-            ElementType = group.ElementType,
-            Codec = shape.Codec.Id,
+            ElementType = SegmentCoder.FrameElementType(shape.Groups[g], codec),
+            Codec = SegmentCoder.FrameCodec(shape.Groups[g], codec),
             Flags = flags,
             Sequence = _sequence++,
             PayloadBytes = (int)payloadBytes,
@@ -64,7 +67,9 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         if (direct) count += rows.Ranges(_ranges.AsSpan(1));
         else _ranges[count++] = new IoRange(_staging!.Address, (nint)payloadBytes);
         TransportResult sent = connection.SendVectors(_ranges.AsSpan(0, count));
-        if (sent.IsOk) handoff.FrameSent(head.Length + payloadBytes, copied, HandoffShape.DigestOf(layer, granule, tableCrc));
+        if (!sent.IsOk) return sent;
+        _choice.Report(codec, rawBytes, payloadBytes, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        handoff.FrameSent(head.Length + payloadBytes, copied, HandoffShape.DigestOf(layer, granule, tableCrc));
         return sent;
     }
 
@@ -74,46 +79,40 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         _staging?.Dispose();
     }
 
-    private long ChecksumInPlace(OutgoingHandoff handoff, in GranuleRows rows, LayerGroup group, int granule)
+    private long ChecksumInPlace(OutgoingHandoff handoff, in GranuleRows rows, LayerGroup group)
     {
-        long at = PhaseClock.Now;
-        uint bytes = (uint)handoff.Shape.Segment(group, granule).RowsBytes;
-        int segments = group.KvHeads * group.Planes;
-        for (int s = 0; s < segments; s++) _entries[s] = new SegmentEntry(rows.Checksum(s / group.Planes, (KvPlane)(s % group.Planes)), bytes);
-        handoff.Clock.Add(HandoffPhase.Encode, at);
-        return (long)bytes * segments;
-    }
-
-    private long EncodeStaged(OutgoingHandoff handoff, in GranuleRows where, LayerGroup group, int layer, int granule, out CodecFlags flags, out long copied)
-    {
-        HandoffShape shape = handoff.Shape;
-        SegmentShape segment = shape.Segment(group, granule);
-        KvLayerView view = handoff.Sequence.View(layer, shape.TotalTokens);
-        int most = shape.Codec.MaxEncodedBytes(segment), offset = 0;
-        flags = CodecFlags.None;
-        copied = 0;
+        long at = PhaseClock.Now, payload = 0;
         for (int s = 0; s < group.KvHeads * group.Planes; s++)
         {
-            long at = PhaseClock.Now;
-            int head = s / group.Planes;
-            var plane = (KvPlane)(s % group.Planes);
-            if (!where.TryContiguous(head, plane, out Span<byte> rows))
-            {
-                rows = _rows.AsSpan(0, segment.RowsBytes);
-                SegmentRows.Gather(view, head, plane, granule, segment.Tokens, rows);
-                copied += rows.Length;
-                at = handoff.Clock.Add(HandoffPhase.Gather, at);
-            }
-
-            Span<byte> encoded = _staging!.Span(offset, most);
-            int bytes = shape.Codec.Encode(segment, rows, encoded, out CodecFlags found);
-            flags |= found;
-            _entries[s] = new SegmentEntry(Crc32C.Compute(encoded[..bytes]), (uint)bytes);
-            offset += bytes;
-            copied += bytes;
-            handoff.Clock.Add(HandoffPhase.Encode, at);
+            uint crc = rows.Checksum(s / group.Planes, (KvPlane)(s % group.Planes), out int bytes);
+            _entries[s] = new SegmentEntry(crc, (uint)bytes);
+            payload += bytes;
         }
 
+        handoff.Clock.Add(HandoffPhase.Encode, at);
+        return payload;
+    }
+
+    private long EncodeStaged(OutgoingHandoff handoff, GroupTransfer transfer, IKvCodec codec, int layer, int granule, out CodecFlags flags, out long copied)
+    {
+        long at = PhaseClock.Now;
+        KvLayerView view = handoff.Sequence.View(layer, handoff.TotalTokens);
+        LayerGroup group = transfer.Source;
+        int offset = 0, historyBytes = SegmentCoder.HistoryBytes(transfer, codec), tokens = handoff.Shape.TokensIn(granule);
+        flags = CodecFlags.None;
+        for (int s = 0; s < group.KvHeads * group.Planes; s++)
+        {
+            int head = s / group.Planes;
+            var plane = (KvPlane)(s % group.Planes);
+            Span<byte> encoded = _staging!.Span(offset, SegmentCoder.MaxEncodedBytes(transfer, codec, plane, tokens));
+            EncodedSegment segment = SegmentCoder.Encode(transfer, codec, view, head, plane, granule, _history.Of(handoff, layer, s)[..historyBytes], encoded);
+            flags |= segment.Flags;
+            _entries[s] = new SegmentEntry(segment.Crc32C, (uint)segment.Bytes);
+            offset += segment.Bytes;
+        }
+
+        copied = offset;
+        handoff.Clock.Add(HandoffPhase.Encode, at);
         return offset;
     }
 
@@ -127,8 +126,8 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         }
 
         if (_ranges.Length < shape.MaxRanges + 2) _ranges = GC.AllocateUninitializedArray<IoRange>(shape.MaxRanges + 2, pinned: true);
+        _history.Prepare(shape);
         if (!shape.NeedsStaging) return;
-        if (_rows.Length < shape.MaxSegmentRowsBytes) _rows = new byte[shape.MaxSegmentRowsBytes];
         if (_staging is null || _staging.LengthBytes < shape.MaxPayloadBytes)
         {
             _staging?.Dispose();

@@ -42,7 +42,7 @@ internal static class Handshake
     }
 
     /// <summary>Receiver: waits for a hello that fits the cache, or tells the sender why it does not and returns null.</summary>
-    internal static async Task<Hello?> ReceiveHelloAsync(ControlChannel control, KvCacheLayout layout, Action<string> report, CancellationToken cancellationToken)
+    internal static async Task<(Hello Hello, TransferPlan Plan)?> ReceiveHelloAsync(ControlChannel control, KvCacheLayout layout, Action<string> report, CancellationToken cancellationToken)
     {
         ControlReadResult read;
         try
@@ -62,10 +62,10 @@ internal static class Handshake
                 error = new WireError(WireErrorCode.BadValue, $"The first message was {read.Message?.GetType().Name ?? "the end of the stream"}; expected Hello.");
             else if (hello.Streams < 1)
                 error = new WireError(WireErrorCode.BadValue, $"The sender asks for {hello.Streams} data connections; at least 1 is needed.");
-            else if (!TransferPlan.TryCreate(hello.Layout, layout, out _, out string? reason))
+            else if (!TransferPlan.TryCreate(hello.Layout, layout, out TransferPlan? plan, out string? reason))
                 error = new WireError(WireErrorCode.BadValue, $"Layouts do not match: {reason}");
             else
-                return hello;
+                return (hello, plan!);
         }
 
         report(error.Message);
@@ -75,7 +75,7 @@ internal static class Handshake
 
     /// <summary>Sender: says hello and returns the receiver's welcome.</summary>
     /// <exception cref="HandoffException">The receiver refused, speaks another protocol, or its cache does not match.</exception>
-    internal static async Task<Welcome> GreetAsync(ControlChannel control, Hello hello, CancellationToken cancellationToken)
+    internal static async Task<(Welcome Welcome, TransferPlan Plan)> GreetAsync(ControlChannel control, Hello hello, CancellationToken cancellationToken)
     {
         await control.SendAsync(hello, cancellationToken).ConfigureAwait(false);
         ControlReadResult read = await control.ReadAsync(cancellationToken).ConfigureAwait(false);
@@ -84,9 +84,9 @@ internal static class Handshake
         switch (read.Message)
         {
             case Welcome welcome:
-                if (!TransferPlan.TryCreate(hello.Layout, welcome.Layout, out _, out string? reason))
+                if (!TransferPlan.TryCreate(hello.Layout, welcome.Layout, out TransferPlan? plan, out string? reason))
                     throw new HandoffException(HandoffFailure.LayoutMismatch, $"Layouts do not match: {reason}");
-                return welcome;
+                return (welcome, plan!);
             case Fault fault:
                 throw new HandoffException(fault.Message.Contains("Layouts do not match", StringComparison.Ordinal) ? HandoffFailure.LayoutMismatch : HandoffFailure.ProtocolMismatch,
                     $"The receiver at {control.Description} refused: {fault.Message}");

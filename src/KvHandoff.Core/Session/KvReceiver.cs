@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Threading.Channels;
@@ -127,8 +128,9 @@ public sealed class KvReceiver : IAsyncDisposable
         KvCacheLayout layout = _cache.Layout;
         if (_landing.ContainsKey(offer.HandoffId) || _outcomes.Find(offer.HandoffId).State != HandoffOutcome.Unknown)
             return Refuse(offer, RejectReason.Duplicate, $"Handoff {offer.HandoffId} is known here: {OutcomeOf(offer.HandoffId).State}. Query it instead.");
-        if (!KvCodecs.TryGet(offer.Codec, out IKvCodec? codec)) return Refuse(offer, RejectReason.BadOffer, $"Codec {offer.Codec} is not known here.");
-        if (HandoffShape.Refusal(layout, offer.TotalTokens, codec!) is { } refusal) return Refuse(offer, RejectReason.BadOffer, refusal);
+        ImmutableArray<IKvCodec> codecs = OfferedCodecs.Of(offer.Codec, peer.Plan);
+        if (codecs.IsEmpty) return Refuse(offer, RejectReason.BadOffer, $"Codec {offer.Codec} is not known here.");
+        if (HandoffShape.Refusal(peer.Plan, offer.TotalTokens, codecs) is { } refusal) return Refuse(offer, RejectReason.BadOffer, refusal);
         if (!offer.Shard.IsWhole(layout, offer.TotalTokens))
             return Refuse(offer, RejectReason.BadOffer, $"The offer is for shard {offer.Shard}; this version takes whole sequences only.");
         if (offer.DeadlineMilliseconds <= 0) return Refuse(offer, RejectReason.BadOffer, $"The deadline is {offer.DeadlineMilliseconds} ms; it must be positive.");
@@ -143,7 +145,7 @@ public sealed class KvReceiver : IAsyncDisposable
 
         var clock = new PhaseClock();
         ulong lease = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
-        var handoff = new IncomingHandoff(peer, offer, lease, _options.Lease, sequence, new HandoffShape(layout, offer.TotalTokens, codec!), clock);
+        var handoff = new IncomingHandoff(peer, offer, lease, _options.Lease, sequence, new HandoffShape(peer.Plan, sending: false, offer.TotalTokens, codecs), clock);
         _landing[offer.HandoffId] = handoff;
         if (peer.IsGone) PeerGone(peer, "The sender left while its offer was answered.");
         clock.Add(HandoffPhase.Reserve, started);
@@ -200,14 +202,14 @@ public sealed class KvReceiver : IAsyncDisposable
         }
 
         var control = new ControlChannel(connection);
-        Hello? hello = await Handshake.ReceiveHelloAsync(control, _cache.Layout, text => LastFault = text, timeout.Token).ConfigureAwait(false);
-        if (hello is null)
+        (Hello Hello, TransferPlan Plan)? greeting = await Handshake.ReceiveHelloAsync(control, _cache.Layout, text => LastFault = text, timeout.Token).ConfigureAwait(false);
+        if (greeting is not var (hello, plan))
         {
             await control.DisposeAsync().ConfigureAwait(false);
             return;
         }
 
-        var peer = new ReceiverPeer(this, control, new Guid(RandomNumberGenerator.GetBytes(16)), hello.SenderName);
+        var peer = new ReceiverPeer(this, control, new Guid(RandomNumberGenerator.GetBytes(16)), hello.SenderName, plan);
         _peers[peer.Token] = peer;
         await control.SendAsync(new Welcome(Epoch, peer.Token, _cache.Layout, Math.Min(hello.Streams, _options.MaxStreams), _options.Name), _stop.Token).ConfigureAwait(false);
         await peer.ServeAsync(_stop.Token).ConfigureAwait(false);

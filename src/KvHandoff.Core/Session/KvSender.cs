@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Collections.Concurrent;
 using KvHandoff.Codec;
 using KvHandoff.Layout;
@@ -18,6 +19,7 @@ public sealed class KvSender : IAsyncDisposable
     private readonly KvSenderOptions _options;
     private readonly ControlChannel _control;
     private readonly Welcome _welcome;
+    private readonly TransferPlan _plan;
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentDictionary<Guid, OutgoingHandoff> _open = new();
     private readonly ConcurrentDictionary<Guid, TaskCompletionSource<Outcome>> _queries = new();
@@ -26,8 +28,9 @@ public sealed class KvSender : IAsyncDisposable
     private string? _goneReason;
     private int _disposed;
 
-    private KvSender(PagedKvCache cache, KvSenderOptions options, ControlChannel control, Welcome welcome)
+    private KvSender(PagedKvCache cache, KvSenderOptions options, ControlChannel control, Welcome welcome, TransferPlan plan)
     {
+        _plan = plan;
         _cache = cache;
         _options = options;
         _control = control;
@@ -36,6 +39,9 @@ public sealed class KvSender : IAsyncDisposable
 
     /// <summary>The receiver's cache layout.</summary>
     public KvCacheLayout ReceiverLayout => _welcome.Layout;
+
+    /// <summary>How this cache becomes the receiver's: what is permuted, re-blocked, converted, and whether that rounds.</summary>
+    public TransferPlan Plan => _plan;
 
     /// <summary>Data connections in use: what was asked for, at most what the receiver allows.</summary>
     public int Streams => _streams.Count;
@@ -68,8 +74,8 @@ public sealed class KvSender : IAsyncDisposable
             TransportResult sent = await Handshake.SendPrefaceAsync(connection, ConnectionPreface.Control, timeout.Token).ConfigureAwait(false);
             control = new ControlChannel(connection);
             if (!sent.IsOk) throw new HandoffException(HandoffFailure.PeerGone, $"{endpoint} closed the connection at once: {sent.Status} {sent.Message}");
-            Welcome welcome = await Handshake.GreetAsync(control, new Hello(cache.Layout, options.Name, options.Streams), timeout.Token).ConfigureAwait(false);
-            sender = new KvSender(cache, options, control, welcome);
+            (Welcome welcome, TransferPlan plan) = await Handshake.GreetAsync(control, new Hello(cache.Layout, options.Name, options.Streams), timeout.Token).ConfigureAwait(false);
+            sender = new KvSender(cache, options, control, welcome, plan);
             for (int i = 0; i < Math.Min(options.Streams, welcome.Streams); i++)
             {
                 IConnection data = await transport.ConnectAsync(address, options.Transport, timeout.Token).ConfigureAwait(false);
@@ -105,11 +111,13 @@ public sealed class KvSender : IAsyncDisposable
         if (!ReferenceEquals(sequence.Cache, _cache)) throw new ArgumentException("The sequence belongs to another cache than this sender's.", nameof(sequence));
         if (sequence.Capacity < offer.TotalTokens) throw new ArgumentException($"The sequence has room for {sequence.Capacity} tokens; {offer.TotalTokens} are offered.", nameof(sequence));
         CodecId id = offer.Codec ?? _options.Codec;
-        if (!KvCodecs.TryGet(id, out IKvCodec? codec)) throw new ArgumentException($"Codec {id} is unknown.", nameof(offer));
-        if (HandoffShape.Refusal(_cache.Layout, offer.TotalTokens, codec!) is { } refusal) throw new ArgumentException(refusal, nameof(offer));
+        ImmutableArray<IKvCodec> codecs = OfferedCodecs.Of(id, _plan);
+        if (codecs.IsEmpty) throw new ArgumentException($"Codec {id} is unknown.", nameof(offer));
+        if (HandoffShape.Refusal(_plan, offer.TotalTokens, codecs) is { } refusal) throw new ArgumentException(refusal, nameof(offer));
+        if (CutsTile(sequence, offer.TotalTokens) is { } cut) throw new ArgumentException(cut, nameof(offer));
         if (offer.Deadline <= TimeSpan.Zero) throw new ArgumentException($"The deadline is {offer.Deadline}; it must be positive.", nameof(offer));
 
-        var handoff = new OutgoingHandoff(this, sequence, offer, new HandoffShape(_cache.Layout, offer.TotalTokens, codec!));
+        var handoff = new OutgoingHandoff(this, sequence, offer, new HandoffShape(_plan, sending: true, offer.TotalTokens, codecs));
         if (!_open.TryAdd(offer.HandoffId, handoff))
         {
             await handoff.DisposeAsync().ConfigureAwait(false);
@@ -188,6 +196,18 @@ public sealed class KvSender : IAsyncDisposable
         foreach ((_, Thread thread) in _streams) thread.Start();
         _reading = ReadAsync();
         _ticking = TickAsync();
+    }
+
+    // A tile that is packed already cannot be handed over in part: its tokens are in the blocks, not in the tail.
+    private static string? CutsTile(KvSequence sequence, int totalTokens)
+    {
+        foreach (LayerGroup group in sequence.Cache.Layout.Groups)
+        {
+            if (group.HasTail && totalTokens < sequence.Tokens && totalTokens % group.TileTokens != 0)
+                return $"{totalTokens} of the sequence's {sequence.Tokens} tokens are offered; of a cache that is packed in tiles of {group.TileTokens}, all or a multiple of that.";
+        }
+
+        return null;
     }
 
     private void SendFrames(IConnection connection)

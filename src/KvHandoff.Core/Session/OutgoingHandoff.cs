@@ -23,6 +23,7 @@ public sealed class OutgoingHandoff : IAsyncDisposable
     private readonly long _offeredAt = PhaseClock.Now;
     private readonly long _deadline;
     private readonly SlotHandle[][] _held;
+    private readonly SlotHandle?[] _heldTails;
     private HandoffState _state = HandoffState.Initial;
     private Grant? _grant;
     private long _wireBytes, _bytesCopied, _renewedAt = Environment.TickCount64;
@@ -38,6 +39,7 @@ public sealed class OutgoingHandoff : IAsyncDisposable
         _deadline = Environment.TickCount64 + (long)offer.Deadline.TotalMilliseconds;
         _publishedGranules = new int[shape.Layout.LayerCount];
         Use = new OutstandingUse(ReleaseBlocks);
+        _heldTails = new SlotHandle?[shape.Layout.Groups.Length];
         _held = HoldBlocks();
     }
 
@@ -232,6 +234,9 @@ public sealed class OutgoingHandoff : IAsyncDisposable
         {
             held[g] = Sequence.Table(g).Slots.ToArray();
             foreach (SlotHandle slot in held[g]) Sequence.Cache.Pools[g].AddReference(slot);
+            if (!Sequence.TryGetTail(g, out SlotHandle tail)) continue;
+            Sequence.Cache.TailPools[g]!.AddReference(tail);
+            _heldTails[g] = tail;
         }
 
         return held;
@@ -240,7 +245,11 @@ public sealed class OutgoingHandoff : IAsyncDisposable
     private void ReleaseBlocks()
     {
         for (int g = 0; g < _held.Length; g++)
+        {
             foreach (SlotHandle slot in _held[g]) Sequence.Cache.Pools[g].Release(slot);
+            if (_heldTails[g] is { } tail) Sequence.Cache.TailPools[g]!.Release(tail);
+        }
+
         _released.TrySetResult();
     }
 }

@@ -5,7 +5,7 @@ using KvHandoff.Wire;
 namespace KvHandoff.Session;
 
 /// <summary>One connected sender: its control connection, its data connections, and the handoffs it has open.</summary>
-internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, Guid token, string name) : IAsyncDisposable
+internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, Guid token, string name, TransferPlan plan) : IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly List<(IConnection Connection, Thread Thread)> _streams = [];
@@ -14,6 +14,9 @@ internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, 
     internal Guid Token { get; } = token;
 
     internal string Name { get; } = name;
+
+    /// <summary>How the sender's layout becomes this receiver's.</summary>
+    internal TransferPlan Plan { get; } = plan;
 
     internal bool IsGone => Volatile.Read(ref _gone) != 0;
 

@@ -17,6 +17,21 @@ internal ref struct FieldReader(ReadOnlySpan<byte> body, string what)
 
     public WireError? Error { get; private set; }
 
+    /// <summary>Whether field <paramref name="number"/> comes next, fields that are not required aside. For fields that may be left out.</summary>
+    public bool Has(ushort number)
+    {
+        if (Error is not null) return false;
+        FieldReader ahead = this;
+        while (ahead.Next(out ushort tag, out _))
+        {
+            int found = tag & ~FieldWriter.RequiredBit;
+            if (found >= number) return found == number;
+            if (found != tag) return false;
+        }
+
+        return false;
+    }
+
     public byte Byte(ushort number) => Fixed(number, 1, out ReadOnlySpan<byte> value) ? value[0] : (byte)0;
 
     public int Int32(ushort number) => Fixed(number, 4, out ReadOnlySpan<byte> value) ? BinaryPrimitives.ReadInt32LittleEndian(value) : 0;

@@ -146,13 +146,23 @@ public readonly record struct FrameHeader
         return null;
     }
 
+    /// <summary>Fewest and most bytes that a segment of this shape and codec can have, K or V. The codec must be known.</summary>
+    internal (int Least, int Most) SegmentBounds()
+    {
+        if (!KvCodecs.TryGet(Codec, out IKvCodec? codec)) return (1, StoredSegment.MaxEncodedBytes(Tokens, HeadDim));
+        int most = Math.Max(codec.MaxEncodedBytes(Shape), codec.MaxEncodedBytes(Shape with { Plane = KvPlane.Value }));
+        return (codec.IsIdentity ? most : 1, most);
+    }
+
     /// <summary>Null when every field is in range and the payload's size fits the shape and the codec.</summary>
     public WireError? Check()
     {
-        if (!KvCodecs.TryGet(Codec, out IKvCodec? codec)) return WireError.Value("Codec", (byte)Codec, $"0 to {KvCodecs.All.Count - 1}");
+        IKvCodec? codec = null;
+        if (Codec != CodecId.Stored && !KvCodecs.TryGet(Codec, out codec)) return WireError.Value("Codec", (byte)Codec, $"0 to {(byte)CodecId.Stored}");
         if ((Flags & ~(CodecFlags.HadNaN | CodecFlags.HadInfinity)) != 0) return WireError.Value("Codec flags", (byte)Flags, "0 to 3");
         if (!ElementType.IsDefined()) return WireError.Value("Element type", (byte)ElementType, "1 to 6");
-        if (!codec.Supports(ElementType)) return WireError.Value("Element type", ElementType, $"what codec {codec.Name} takes");
+        bool taken = codec is null ? ElementType.SizeBytes() == 1 : codec.Supports(ElementType);
+        if (!taken) return WireError.Value("Element type", ElementType, $"what codec {Codec} takes");
         if ((WireError.Range("Planes", Planes, 1, 2)
             ?? WireError.Range("Tokens of a granule", Tokens, 1, KvSegment.GranuleTokens)
             ?? WireError.Range("Head dimension", HeadDim, 1, LayerGroup.MaxHeadDim)
@@ -160,11 +170,12 @@ public readonly record struct FrameHeader
             ?? WireError.Range("First head", FirstHead, 0, LayerGroup.MaxKvHeads - HeadCount)
             ?? WireError.Range("Layer", Layer, 0, LayerGroup.MaxLayers - 1)
             ?? WireError.Range("Granule", Granule, 0, WireConstants.MaxGranules - 1)) is { } error) return error;
-        long most = (long)SegmentCount * codec.MaxEncodedBytes(Shape), least = codec.IsIdentity ? most : SegmentCount;
+        (int leastSegment, int mostSegment) = SegmentBounds();
+        long most = (long)SegmentCount * mostSegment, least = (long)SegmentCount * leastSegment;
         if (PayloadBytes < least || PayloadBytes > Math.Min(most, WireConstants.MaxFramePayloadBytes))
         {
             return new WireError(WireErrorCode.BadLength,
-                $"The payload has {PayloadBytes} bytes; {SegmentCount} segments of {Tokens} x {HeadDim} {ElementType} in codec {codec.Name} have {least} to {most}, and a frame at most {WireConstants.MaxFramePayloadBytes}.");
+                $"The payload has {PayloadBytes} bytes; {SegmentCount} segments of {Tokens} x {HeadDim} {ElementType} in codec {Codec} have {least} to {most}, and a frame at most {WireConstants.MaxFramePayloadBytes}.");
         }
 
         return null;

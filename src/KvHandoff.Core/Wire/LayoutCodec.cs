@@ -94,8 +94,10 @@ public static class LayoutCodec
         fields.Int32(5, group.BlockTokens);
         fields.Int32(6, group.WindowTokens);
         fields.Byte(7, (byte)group.ElementType);
-        fields.Byte(8, (byte)group.ScaleKind);
+        fields.Byte(8, (byte)group.KeyScaleKind);
         fields.Byte(9, (byte)group.Order);
+        if (group.ValueScaleKind != group.KeyScaleKind) fields.Byte(10, (byte)group.ValueScaleKind);
+        if (group.ScaleType != ScaleType.Float32) fields.Byte(11, (byte)group.ScaleType);
     }
 
     private static WireError? TryReadGroup(ReadOnlySpan<byte> source, out LayerGroup? group)
@@ -110,6 +112,9 @@ public static class LayoutCodec
         var element = (ElementType)fields.Byte(7);
         var scale = (ScaleKind)fields.Byte(8);
         var order = (DimensionOrder)fields.Byte(9);
+        // Left out where values have the scales of the keys, and where scales are fp32.
+        ScaleKind valueScale = fields.Has(10) ? (ScaleKind)fields.Byte(10) : scale;
+        ScaleType scaleType = fields.Has(11) ? (ScaleType)fields.Byte(11) : ScaleType.Float32;
         if (fields.End() is { } error) return error;
         // The group's own check reads sizes of the element type, so an undefined one is refused before.
         if (!element.IsDefined()) return WireError.Value("Element type", (byte)element, "1 to 6");
@@ -122,7 +127,9 @@ public static class LayoutCodec
             BlockTokens = block,
             WindowTokens = window,
             ElementType = element,
-            ScaleKind = scale,
+            KeyScaleKind = scale,
+            ValueScaleKind = valueScale,
+            ScaleType = scaleType,
             Order = order,
         };
         try
@@ -135,7 +142,7 @@ public static class LayoutCodec
         }
 
         // Each field may be in range and the block still be larger than offsets inside it can say.
-        long blockBytes = (long)heads * read.Planes * block * (read.RowBytes + read.ScaleBytesPerRow);
+        long blockBytes = heads * ((long)read.Planes * block * read.RowBytes + read.Form(KvPlane.Key).ScaleBytes(block, dim) + read.Form(KvPlane.Value).ScaleBytes(block, dim));
         if (blockBytes > int.MaxValue) return WireError.Value("Block bytes", blockBytes, $"at most {int.MaxValue}");
         group = read;
         return null;

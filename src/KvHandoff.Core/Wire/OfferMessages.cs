@@ -26,7 +26,7 @@ public sealed record Offer(Guid HandoffId, int TotalTokens, KvShard Shard, Codec
         ?? CheckRange("layer", Shard.Layers, LayerGroup.MaxLayers)
         ?? CheckRange("kv head", Shard.KvHeads, LayerGroup.MaxKvHeads)
         ?? CheckRange("token", Shard.Tokens, TotalTokens)
-        ?? (KvCodecs.TryGet(Codec, out _) ? null : WireError.Value("Codec", (byte)Codec, $"0 to {KvCodecs.All.Count - 1}"))
+        ?? (KvCodecs.TryGet(Codec, out _) || Codec is CodecId.Auto or CodecId.AutoLossy ? null : WireError.Value("Codec", (byte)Codec, $"0 to {KvCodecs.All.Count - 1}, {(byte)CodecId.Auto} or {(byte)CodecId.AutoLossy}"))
         ?? WireError.Range("Deadline in milliseconds", DeadlineMilliseconds, 0, WireConstants.MaxMilliseconds);
 
     internal override void WriteFields(FieldWriter fields)

@@ -44,8 +44,8 @@ public static class SegmentTable
         if (source.Length < bytes) return WireError.Truncated("The segment table", source.Length, bytes);
         uint computed = Numerics.Crc32C.Compute(source[..bytes]);
         if (computed != header.TableCrc) return WireError.Checksum("The segment table", header.TableCrc, computed);
-        if (!KvCodecs.TryGet(header.Codec, out IKvCodec? codec)) return WireError.Value("Codec", (byte)header.Codec, "a known codec");
-        uint most = (uint)codec.MaxEncodedBytes(header.Shape), least = codec.IsIdentity ? most : 1;
+        if (header.Codec > CodecId.Stored) return WireError.Value("Codec", (byte)header.Codec, "a known codec");
+        (int least, int most) = header.SegmentBounds();
         ulong sum = 0;
         for (int i = 0; i < count; i++)
         {

@@ -16,7 +16,7 @@ public sealed class PagedDecodeAttentionLimitTests
         float[] query = AttentionCase.Query(8, 64);
         using var sequence = new AttentionCase(type, 1, 64, 130);
         KvLayerView view = sequence.View;
-        Span<byte> padding = view.Block(2).Slice(view.Geometry.RowOffset(0, KvPlane.Key, 2), view.Geometry.RowBytes);
+        Span<byte> padding = view.Plane(2, KvPlane.Key).Slice(view.Geometry.Plane(KvPlane.Key).RowOffset(0, 2), view.Geometry.RowBytes);
         Assert.Equal(-1, padding.IndexOfAnyExcept((byte)0xFF));
         foreach (int bits in AttentionCase.Widths)
         {
@@ -135,8 +135,6 @@ public sealed class PagedDecodeAttentionLimitTests
     {
         var model = new ModelIdentity("attention", "1", 10000);
         RefusedGroup(KvCacheLayout.Latent(model, 1, 512, 64), "Latent", "MLA");
-        RefusedGroup(new KvCacheLayout(model, [new LayerGroup { Layers = [0], KvHeads = 2, HeadDim = 64, ElementType = ElementType.Fp8E4M3, ScaleKind = ScaleKind.PerTokenHead }]), "PerTokenHead", "None");
-        RefusedGroup(KvCacheLayout.Uniform(model, 1, 2, 64, ElementType.Int8), "int8", "bf16");
     }
 
     static void RefusedGroup(KvCacheLayout layout, params string[] named)

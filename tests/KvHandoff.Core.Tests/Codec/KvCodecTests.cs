@@ -6,6 +6,8 @@ namespace KvHandoff.Core.Tests.Codec;
 
 public class KvCodecTests
 {
+    // The others choose a length per segment; their kernels' tests look at lengths.
+    private static readonly IKvCodec[] FixedSize = [KvCodecs.Raw, KvCodecs.Fp8, KvCodecs.Int8, KvCodecs.MxFp8];
     private static readonly int[] HeadDims = [.. Enumerable.Range(1, 130), 256];
 
     [Theory]
@@ -96,7 +98,7 @@ public class KvCodecTests
     public void Wrong_lengths_are_refused_with_both_lengths_in_the_text()
     {
         var shape = new SegmentShape(5, 33, ElementType.BFloat16);
-        foreach (IKvCodec codec in KvCodecs.All)
+        foreach (IKvCodec codec in FixedSize)
         {
             int right = codec.MaxEncodedBytes(shape);
             for (int length = 0; length < right + 9; length++)
@@ -129,7 +131,7 @@ public class KvCodecTests
             byte[] damaged = [.. encoded];
             BinaryPrimitives.WriteUInt32LittleEndian(damaged.AsSpan(42 + 4 * t), bits);
             Assert.False(KvCodecs.Fp8.TryDecode(shape, damaged, new byte[shape.RowsBytes], out string? error));
-            Assert.Contains($"scale of token {t}", error);
+            Assert.Contains($"Scale {t} has", error);
             Assert.Contains($"0x{bits:X8}", error);
         }
     }
@@ -141,7 +143,7 @@ public class KvCodecTests
         int decodedCount = 0;
         for (int i = 0; i < 20_000; i++)
         {
-            IKvCodec codec = KvCodecs.All[random.Next(2)];
+            IKvCodec codec = KvCodecs.All[random.Next(KvCodecs.All.Count)];
             var shape = new SegmentShape(random.Next(-1, 67), random.Next(-1, 70), (ElementType)random.Next(0, 8));
             bool inRange = shape.Check() is null;
             int rowsBytes = inRange ? shape.RowsBytes : 64;
@@ -167,7 +169,7 @@ public class KvCodecTests
         var shape = new SegmentShape(2, 8, ElementType.BFloat16);
         foreach (IKvCodec codec in KvCodecs.All)
         {
-            Assert.Throws<ArgumentException>(() => codec.Encode(shape, new byte[31], new byte[64], out _));
+            Assert.Throws<ArgumentException>(() => codec.Encode(shape, new byte[31], new byte[256], out _));
             Assert.Throws<ArgumentException>(() => codec.Encode(shape, new byte[32], new byte[codec.MaxEncodedBytes(shape) - 1], out _));
             Assert.Throws<ArgumentException>(() => codec.MaxEncodedBytes(shape with { Tokens = 65 }));
             Assert.Throws<ArgumentException>(() => codec.MaxEncodedBytes(shape with { HeadDim = 0 }));
@@ -187,7 +189,7 @@ public class KvCodecTests
             Assert.Same(codec, byName);
         }
 
-        Assert.False(KvCodecs.TryGet((CodecId)2, out _));
+        Assert.False(KvCodecs.TryGet(CodecId.Stored, out _));
         Assert.False(KvCodecs.TryGet((CodecId)255, out _));
         Assert.False(KvCodecs.TryParse("zip", out _));
         Assert.False(KvCodecs.TryParse(null, out _));
@@ -200,7 +202,7 @@ public class KvCodecTests
         {
             var shape = new SegmentShape(64, 128, type);
             byte[] rows = Rows(shape, new Random(53), out _);
-            foreach (IKvCodec codec in KvCodecs.All)
+            foreach (IKvCodec codec in KvCodecs.All.Where(c => c.Supports(type)))
             {
                 var encoded = new byte[codec.MaxEncodedBytes(shape)];
                 for (int i = 0; i < 40; i++) Once();
@@ -210,8 +212,8 @@ public class KvCodecTests
 
                 void Once()
                 {
-                    codec.Encode(shape, rows, encoded, out _);
-                    codec.TryDecode(shape, encoded, rows, out _);
+                    int written = codec.Encode(shape, rows, encoded, out _);
+                    if (!codec.TryDecode(shape, encoded.AsSpan(0, written), rows, out string? error)) Assert.Fail(error);
                 }
             }
         }

@@ -43,7 +43,7 @@ public sealed class KvCacheLayoutTests
     [Fact]
     public void Scales_are_part_of_the_bytes()
     {
-        LayerGroup group = new() { Layers = [0], KvHeads = 2, HeadDim = 128, ElementType = ElementType.Fp8E4M3, ScaleKind = ScaleKind.PerTokenHead };
+        LayerGroup group = new() { Layers = [0], KvHeads = 2, HeadDim = 128, ElementType = ElementType.Fp8E4M3, KeyScaleKind = ScaleKind.PerTokenHead, ValueScaleKind = ScaleKind.PerTokenHead };
         Assert.Equal(2 * 2 * (128 + 4), new KvCacheLayout(Model, [group]).BytesPerToken);
         Assert.Equal(2 * 2 * 64 * (128 + 4), group.Geometry.BlockBytes);
     }
@@ -60,13 +60,20 @@ public sealed class KvCacheLayoutTests
                 { "KvHeads is 2", good with { Kind = AttentionKind.Latent, KvHeads = 2 } },
                 { "HeadDim is 4097", good with { HeadDim = 4097 } },
                 { "BlockTokens is 0", good with { BlockTokens = 0 } },
-                { "BlockTokens is 257", good with { BlockTokens = 257 } },
+                { "BlockTokens is 131073", good with { BlockTokens = 131_073 } },
                 { "WindowTokens is 5", good with { WindowTokens = 5 } },
                 { "WindowTokens is 0", good with { Kind = AttentionKind.SlidingWindow } },
                 { "Kind is 9", good with { Kind = (AttentionKind)9 } },
                 { "Order is 0", good with { Order = 0 } },
                 { "ElementType is 77", good with { ElementType = (ElementType)77 } },
-                { "ScaleKind is 1", good with { ScaleKind = (ScaleKind)1 } },
+                { "KeyScaleKind is 9", good with { KeyScaleKind = (ScaleKind)9 } },
+                { "KeyScaleKind is PerTokenHead; allowed: None for elements of bf16", good with { KeyScaleKind = ScaleKind.PerTokenHead } },
+                { "KeyScaleKind is None; allowed: any other: int8", good with { ElementType = ElementType.Int8 } },
+                { "ValueScaleKind is None; allowed: any other: int8", good with { ElementType = ElementType.Int8, KeyScaleKind = ScaleKind.PerHead } },
+                { "ScaleType is 7", good with { ScaleType = (ScaleType)7 } },
+                { "ScaleType of KeyScaleKind PerGroup32 is Float32", good with { ElementType = ElementType.Fp8E4M3, KeyScaleKind = ScaleKind.PerGroup32 } },
+                { "BlockTokens is 24; allowed: a divisor or a multiple of 64", good with { ElementType = ElementType.Fp8E4M3, KeyScaleKind = ScaleKind.PerTokenHead, ValueScaleKind = ScaleKind.PerTokenHead, BlockTokens = 24 } },
+                { "row bytes is 20; allowed: a multiple of 16", good with { HeadDim = 10, Order = DimensionOrder.PackedKey } },
                 { "Layers is 0", good with { Layers = [] } },
                 { "Layers[1] is 0", good with { Layers = [0, 0] } },
                 { "Layers[0] is -1", good with { Layers = [-1] } },
@@ -92,19 +99,25 @@ public sealed class KvCacheLayoutTests
     [Theory]
     [InlineData(DimensionOrder.HeadMajor)]
     [InlineData(DimensionOrder.TokenMajor)]
+    [InlineData(DimensionOrder.PlaneHeadMajor)]
+    [InlineData(DimensionOrder.TransposedKey)]
+    [InlineData(DimensionOrder.PackedKey)]
     public void Rows_and_scales_fill_a_block_exactly_once(DimensionOrder order)
     {
-        BlockGeometry g = new LayerGroup { Layers = [0], KvHeads = 3, HeadDim = 10, BlockTokens = 5, ScaleKind = ScaleKind.PerTokenHead, ElementType = ElementType.Fp8E4M3, Order = order }.Geometry;
+        BlockGeometry g = new LayerGroup { Layers = [0], KvHeads = 3, HeadDim = 32, BlockTokens = 4, KeyScaleKind = ScaleKind.PerTokenHead, ValueScaleKind = ScaleKind.PerTokenHead, ElementType = ElementType.Fp8E4M3, Order = order }.Geometry;
         var used = new int[g.BlockBytes];
         for (int head = 0; head < 3; head++)
         {
             foreach (KvPlane plane in Enum.GetValues<KvPlane>())
             {
-                for (int token = 0; token < 5; token++)
+                PlaneGeometry rows = g.Plane(plane);
+                for (int token = 0; token < 4; token++)
                 {
-                    for (int i = 0; i < g.RowBytes; i++) used[g.RowOffset(head, plane, token) + i]++;
-                    for (int i = 0; i < g.ScaleBytesPerRow; i++) used[g.ScaleOffset(head, plane, token) + i]++;
+                    for (int i = 0; i < g.RowBytes; i++)
+                        used[rows.OffsetBytes + rows.RowOffset(head, token) + i / rows.ChunkBytes * rows.ChunkStrideBytes + i % rows.ChunkBytes]++;
                 }
+
+                for (int i = 0; i < g.ScaleBytesPerHead(plane); i++) used[g.ScaleOffset(head, plane) + i]++;
             }
         }
 

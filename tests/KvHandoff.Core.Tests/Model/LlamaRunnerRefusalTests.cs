@@ -58,7 +58,6 @@ public sealed class LlamaRunnerRefusalTests : IDisposable
         Refused<ArgumentException>(KvCacheLayout.Uniform(own with { RopeTheta = 7 }, 3, 2, 16), "7");
         Refused<ArgumentException>(KvCacheLayout.Uniform(own, 2, 2, 16), "2 layers; the model has 3");
         Refused<ArgumentException>(KvCacheLayout.Uniform(own, 3, 2, 8), "2 kv heads x 8");
-        Refused<NotSupportedException>(KvCacheLayout.Uniform(own, 3, 2, 16, ElementType.Int8), "int8");
 
         void Refused<T>(KvCacheLayout layout, string part) where T : Exception
         {

@@ -26,7 +26,7 @@ public sealed class RefusalTests
         Assert.Equal(0, f.Target.UsedBlocks);
     }
 
-    public static TheoryData<string> Differences => ["layers", "heads", "dim", "type", "revision", "rope"];
+    public static TheoryData<string> Differences => ["layers", "heads", "dim", "revision", "rope"];
 
     [Theory]
     [MemberData(nameof(Differences))]
@@ -38,7 +38,6 @@ public sealed class RefusalTests
             "layers" => SessionFixture.Layout(layers: 4),
             "heads" => SessionFixture.Layout(kvHeads: 4),
             "dim" => SessionFixture.Layout(headDim: 64),
-            "type" => SessionFixture.Layout(type: ElementType.Float16),
             "revision" => new KvCacheLayout(SessionFixture.Model with { Revision = "ffff" }, mine.Groups),
             _ => new KvCacheLayout(SessionFixture.Model with { RopeTheta = 500000 }, mine.Groups),
         };
@@ -51,7 +50,6 @@ public sealed class RefusalTests
             "layers" => ("3", "4"),
             "heads" => ("2", "4"),
             "dim" => ("32", "64"),
-            "type" => ("bf16", "fp16"),
             "revision" => ("0123abcd", "ffff"),
             _ => ("10000", "500000"),
         };

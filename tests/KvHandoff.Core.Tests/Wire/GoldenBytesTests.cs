@@ -20,7 +20,7 @@ public class GoldenBytesTests
         new LayerGroup
         {
             Kind = AttentionKind.SlidingWindow, Layers = [1], KvHeads = 4, HeadDim = 64, BlockTokens = 16, WindowTokens = 4096,
-            ElementType = ElementType.Fp8E4M3, ScaleKind = ScaleKind.PerTokenHead, Order = DimensionOrder.TokenMajor,
+            ElementType = ElementType.Fp8E4M3, KeyScaleKind = ScaleKind.PerTokenHead, ValueScaleKind = ScaleKind.PerTokenHead, Order = DimensionOrder.TokenMajor,
         },
         new LayerGroup { Kind = AttentionKind.Latent, Layers = [3], KvHeads = 1, HeadDim = 576 },
     ]);

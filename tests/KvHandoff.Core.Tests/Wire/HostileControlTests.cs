@@ -50,7 +50,7 @@ public class HostileControlTests
         var random = new Random(19);
         Check(ControlMessageType.Hello, 3, Int32(65), "is 65; allowed: 1 to 64");
         Check(ControlMessageType.Offer, 2, Int32(0), "is 0; allowed: 1 to 2097152");
-        Check(ControlMessageType.Offer, 4, [9], "Codec is 9; allowed: 0 to 1");
+        Check(ControlMessageType.Offer, 4, [9], "Codec is 9; allowed: 0 to 5, 254 or 255");
         Check(ControlMessageType.Offer, 5, Int64(-1), "is -1; allowed: 0 to 2592000000");
         Check(ControlMessageType.Reject, 2, [8], "is 8; allowed: 1 to 7");
         Check(ControlMessageType.Abort, 3, [0], "is 0; allowed: 1 to 7");

@@ -55,19 +55,27 @@ internal static class SampleMessages
     private static LayerGroup Group(Random random, List<int> layers)
     {
         var kind = (AttentionKind)random.Next(1, 4);
+        var element = (ElementType)random.Next(1, 7);
+        bool stored = random.Next(2) == 0;
+        (ScaleKind keys, ScaleKind values) = element.SizeBytes() == 1 ? (Scales(random, stored), Scales(random, stored)) : (ScaleKind.None, ScaleKind.None);
         return new LayerGroup
         {
             Kind = kind,
             Layers = [.. layers],
             KvHeads = kind == AttentionKind.Latent ? 1 : random.Next(1, 65),
-            HeadDim = random.Next(1, 577),
-            BlockTokens = random.Next(1, 257),
+            HeadDim = 16 * random.Next(1, 37),
+            BlockTokens = 1 << random.Next(0, 9),
             WindowTokens = kind == AttentionKind.SlidingWindow ? random.Next(1, 100_000) : 0,
-            ElementType = (ElementType)random.Next(1, 7),
-            ScaleKind = random.Next(2) == 0 ? ScaleKind.None : ScaleKind.PerTokenHead,
-            Order = (DimensionOrder)random.Next(1, 3),
+            ElementType = element,
+            KeyScaleKind = keys,
+            ValueScaleKind = values,
+            ScaleType = (ScaleType)random.Next(1, 3),
+            Order = (DimensionOrder)random.Next(1, 6),
         };
     }
+
+    // In the blocks for both planes or for neither.
+    private static ScaleKind Scales(Random random, bool stored) => (ScaleKind)((int)(stored ? ScaleKind.PerTokenHead : ScaleKind.PerTensor) + random.Next(2));
 
     private static Offer Offer(Random random)
     {
