@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace KvHandoff.Codec;
@@ -7,6 +8,7 @@ public static partial class ExponentWindow
 {
     const byte HasHistory = 1;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static int EncodeTile(ReadOnlySpan<byte> source, in TileRows rows, Span<byte> history, Span<byte> encoded)
     {
         int bytes = IsConstant(source, rows) ? EncodeConstant(source, encoded) : EncodeWindow(source, rows, history, encoded);
@@ -33,6 +35,7 @@ public static partial class ExponentWindow
     }
 
     /// <summary>Bytes of the window tile, or 0 where it would not be smaller than the raw one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static int EncodeWindow(ReadOnlySpan<byte> source, in TileRows rows, Span<byte> history, Span<byte> encoded)
     {
         if (rows.EscapeLimit <= 0) return 0;
@@ -52,6 +55,7 @@ public static partial class ExponentWindow
     }
 
     // The row within its step moves on by one each time, so that data with a period of the step is not always met at the same phase.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static void SampleBases(ReadOnlySpan<byte> source, in TileRows rows, Span<byte> bases)
     {
         bases.Clear();
@@ -62,6 +66,7 @@ public static partial class ExponentWindow
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static bool IsConstant(ReadOnlySpan<byte> source, in TileRows rows)
     {
         ushort first = MemoryMarshal.Read<ushort>(source);

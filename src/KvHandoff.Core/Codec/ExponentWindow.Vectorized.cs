@@ -171,6 +171,7 @@ public static partial class ExponentWindow
     }
 
     // The channels of a row that no whole call of a kernel covers: sixteen at a time, then one by one.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static int EncodeRest(
         ReadOnlySpan<byte> row, int channel, bool vectors, Span<byte> largest, Span<byte> encoded, in TileRows rows, int token, int escapes)
     {
@@ -191,6 +192,7 @@ public static partial class ExponentWindow
         return channel < rows.Dim ? EncodeRowScalar(row, channel, bases, largest, encodedRow, escape, escapes) : escapes;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static int DecodeRest(
         ReadOnlySpan<byte> encoded, in TileRows rows, int token, int channel, bool vectors, ReadOnlySpan<byte> escape, int used, Span<byte> row)
     {
@@ -209,6 +211,7 @@ public static partial class ExponentWindow
         return channel < rows.Dim ? DecodeRowScalar(encodedRow, channel, bases, escape, used, row) : used;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static void Raise(ReadOnlySpan<byte> row, Span<byte> largest)
     {
         int channel = 0;

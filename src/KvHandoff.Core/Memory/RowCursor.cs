@@ -28,6 +28,8 @@ public ref struct RowCursor(RowRuns rows)
         Remaining -= rows;
         _row += rows;
         if (_row == inRun) (_run, _row) = (_run + 1, 0);
+        if (strideBytes != RowBytes) RowPrefetch.BehindEachRow(piece, rows, strideBytes, RowBytes);
+        else if (_run < _rows.Count && _row == 0) RowPrefetch.All(_rows.Run(_run, out _, out _));
         return piece;
     }
 

@@ -89,11 +89,13 @@ public readonly ref struct RowRuns
             Span<byte> run = Run(i, out int rows, out int stride);
             if (stride == RowBytes)
             {
+                if (i + 1 < Count) RowPrefetch.All(Run(i + 1, out _, out _));
                 run.CopyTo(destination);
                 destination = destination[run.Length..];
                 continue;
             }
 
+            RowPrefetch.BehindEachRow(run, rows, stride, RowBytes);
             for (int row = 0; row < rows; row++, destination = destination[RowBytes..]) run.Slice(row * stride, RowBytes).CopyTo(destination);
         }
     }
