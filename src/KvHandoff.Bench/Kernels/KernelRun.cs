@@ -12,7 +12,7 @@ namespace KvHandoff.Bench.Kernels;
 /// </summary>
 internal sealed class KernelRun(IJobDisplay display)
 {
-    private const double WarmUpSeconds = 0.5, CacheWarmUpSeconds = 0.03, CacheBudgetSeconds = 0.3, MemoryBudgetSeconds = 0.3;
+    private const double WarmUpSeconds = 0.3, CacheWarmUpSeconds = 0.03, CacheBudgetSeconds = 0.3, MemoryBudgetSeconds = 0.3;
 
     internal KernelSummary Run(IReadOnlyList<KernelDefinition> kernels, CancellationToken cancellationToken)
     {

@@ -25,7 +25,7 @@ internal static unsafe class RowPrefetch
         for (; rows > 0; rows--, row += strideBytes)
         {
             // An address that nothing is mapped at does no harm.
-            for (int line = 0; line < bytes; line += LineBytes) Sse.Prefetch1(row + line);
+            for (int line = 0; line < bytes; line += LineBytes) Sse.Prefetch0(row + line);
         }
     }
 
