@@ -18,7 +18,7 @@ internal static class AccuracyCommand
         var command = new Command("accuracy", $"""
             What every codec and every stored 8-bit form changes in the reference model's predictions: prefixes of held-out text are handed over
             between a real sender and a real receiver, the next tokens are decoded on what landed, and compared with BF16 without a handoff: mean KL,
-            top-1 agreement, change of perplexity; once more with outliers injected into the keys. Takes 2 to 3 minutes.
+            top-1 agreement, change of perplexity; once more with outliers injected into the keys. Takes 1 to 3 minutes.
             Exit code: 0 success, 1 a measured failure (a lossless form changes something), 2 bad arguments, 130 interrupted.
             Examples:
               accuracy --json accuracy.json --markdown accuracy.md

@@ -9,7 +9,7 @@ public enum HandoffPhase
     /// <summary>Receiver: from the offer's arrival to the grant.</summary>
     Reserve,
 
-    /// <summary>Rows copied out of blocks on their own; 0 where, as now always, the encoding pass reads them where they lie.</summary>
+    /// <summary>Sender: rows copied out of blocks before they are encoded; 0, since the encoding pass reads them where they lie.</summary>
     Gather,
 
     /// <summary>Sender: codec and checksums.</summary>

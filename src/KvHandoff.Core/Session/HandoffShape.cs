@@ -117,6 +117,21 @@ internal sealed class HandoffShape
             : null;
     }
 
+    /// <summary>
+    /// Why so many tokens of a sequence cannot be handed over, or null: of a tile that is packed already, all or nothing, for its tokens are
+    /// in the blocks and not in the tail.
+    /// </summary>
+    internal static string? CutsTile(KvSequence sequence, int totalTokens)
+    {
+        foreach (LayerGroup group in sequence.Cache.Layout.Groups)
+        {
+            if (group.HasTail && totalTokens < sequence.Tokens && totalTokens % group.TileTokens != 0)
+                return $"{totalTokens} of the sequence's {sequence.Tokens} tokens are offered; of a cache that is packed in tiles of {group.TileTokens}, all or a multiple of that.";
+        }
+
+        return null;
+    }
+
     // A static scale travels with the codes but lies elsewhere; everything else that travels is in the blocks and the tail.
     private static bool LiesAsItTravels(GroupTransfer transfer, LayerGroup own, in BlockGeometry geometry)
     {

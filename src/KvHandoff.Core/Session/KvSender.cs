@@ -114,7 +114,7 @@ public sealed class KvSender : IAsyncDisposable
         ImmutableArray<IKvCodec> codecs = OfferedCodecs.Of(id, _plan);
         if (codecs.IsEmpty) throw new ArgumentException($"Codec {id} is unknown.", nameof(offer));
         if (HandoffShape.Refusal(_plan, offer.TotalTokens, codecs) is { } refusal) throw new ArgumentException(refusal, nameof(offer));
-        if (CutsTile(sequence, offer.TotalTokens) is { } cut) throw new ArgumentException(cut, nameof(offer));
+        if (HandoffShape.CutsTile(sequence, offer.TotalTokens) is { } cut) throw new ArgumentException(cut, nameof(offer));
         if (offer.Deadline <= TimeSpan.Zero) throw new ArgumentException($"The deadline is {offer.Deadline}; it must be positive.", nameof(offer));
 
         var handoff = new OutgoingHandoff(this, sequence, offer, new HandoffShape(_plan, sending: true, offer.TotalTokens, codecs));
@@ -196,18 +196,6 @@ public sealed class KvSender : IAsyncDisposable
         foreach ((_, Thread thread) in _streams) thread.Start();
         _reading = ReadAsync();
         _ticking = TickAsync();
-    }
-
-    // A tile that is packed already cannot be handed over in part: its tokens are in the blocks, not in the tail.
-    private static string? CutsTile(KvSequence sequence, int totalTokens)
-    {
-        foreach (LayerGroup group in sequence.Cache.Layout.Groups)
-        {
-            if (group.HasTail && totalTokens < sequence.Tokens && totalTokens % group.TileTokens != 0)
-                return $"{totalTokens} of the sequence's {sequence.Tokens} tokens are offered; of a cache that is packed in tiles of {group.TileTokens}, all or a multiple of that.";
-        }
-
-        return null;
     }
 
     private void SendFrames(IConnection connection)
