@@ -1,4 +1,3 @@
-using System.Buffers;
 using KvHandoff.Memory;
 using KvHandoff.Numerics;
 
@@ -45,10 +44,10 @@ public sealed class ExponentWindowCodec : IKvCodec
             return ExponentWindow.Encode(run, stride, shape.Tokens, shape.HeadDim, history, encoded);
         }
 
-        byte[] gathered = ArrayPool<byte>.Shared.Rent(shape.RowsBytes);
+        byte[] gathered = ScratchBuffers.Rent(shape.RowsBytes);
         rows.CopyTo(gathered);
         int bytes = ExponentWindow.Encode(gathered.AsSpan(0, shape.RowsBytes), shape.RowBytes, shape.Tokens, shape.HeadDim, history, encoded);
-        ArrayPool<byte>.Shared.Return(gathered);
+        ScratchBuffers.Return(gathered);
         return bytes;
     }
 
@@ -63,11 +62,11 @@ public sealed class ExponentWindowCodec : IKvCodec
             return ExponentWindow.TryDecode(encoded, shape.Tokens, shape.HeadDim, run, stride, out error);
         }
 
-        byte[] decoded = ArrayPool<byte>.Shared.Rent(shape.RowsBytes);
+        byte[] decoded = ScratchBuffers.Rent(shape.RowsBytes);
         Span<byte> whole = decoded.AsSpan(0, shape.RowsBytes);
         bool good = ExponentWindow.TryDecode(encoded, shape.Tokens, shape.HeadDim, whole, shape.RowBytes, out error);
         if (good) rows.CopyFrom(whole);
-        ArrayPool<byte>.Shared.Return(decoded);
+        ScratchBuffers.Return(decoded);
         return good;
     }
 }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using KvHandoff.Memory;
 using KvHandoff.Numerics;
 
@@ -45,7 +44,7 @@ public sealed class Lz4Codec : IKvCodec
         byte[]? gathered = null;
         if (!rows.TryContiguous(out Span<byte> source))
         {
-            gathered = ArrayPool<byte>.Shared.Rent(length);
+            gathered = ScratchBuffers.Rent(length);
             source = gathered.AsSpan(0, length);
             rows.CopyTo(source);
         }
@@ -58,7 +57,7 @@ public sealed class Lz4Codec : IKvCodec
             bytes = length;
         }
 
-        if (gathered is not null) ArrayPool<byte>.Shared.Return(gathered);
+        if (gathered is not null) ScratchBuffers.Return(gathered);
         return 1 + bytes;
     }
 
@@ -80,13 +79,13 @@ public sealed class Lz4Codec : IKvCodec
         byte[]? scratch = null;
         if (!rows.TryContiguous(out Span<byte> target))
         {
-            scratch = ArrayPool<byte>.Shared.Rent(shape.RowsBytes);
+            scratch = ScratchBuffers.Rent(shape.RowsBytes);
             target = scratch.AsSpan(0, shape.RowsBytes);
         }
 
         bool good = Lz4Block.TryDecompress(encoded[1..], target, out error);
         if (good && scratch is not null) rows.CopyFrom(target);
-        if (scratch is not null) ArrayPool<byte>.Shared.Return(scratch);
+        if (scratch is not null) ScratchBuffers.Return(scratch);
         return good;
     }
 }

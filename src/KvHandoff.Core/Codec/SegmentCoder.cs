@@ -1,4 +1,3 @@
-using System.Buffers;
 using KvHandoff.Layout;
 using KvHandoff.Memory;
 using KvHandoff.Numerics;
@@ -17,7 +16,7 @@ public readonly record struct EncodedSegment(int Bytes, uint Crc32C, CodecFlags 
 /// nearest cache: the source is read from memory once and the destination written once.
 /// </summary>
 /// <remarks>
-/// Driven by a <see cref="GroupTransfer"/>, which is computed once per pair of layouts. Thread-safe; allocates nothing once the shared
+/// Driven by a <see cref="GroupTransfer"/>, which is computed once per pair of layouts. Thread-safe; allocates nothing once the thread's
 /// scratch buffers have grown.
 /// </remarks>
 public static class SegmentCoder
@@ -83,11 +82,11 @@ public static class SegmentCoder
         }
         else
         {
-            byte[] gathered = ArrayPool<byte>.Shared.Rent(shape.RowsBytes);
+            byte[] gathered = ScratchBuffers.Rent(shape.RowsBytes);
             Span<byte> rows = gathered.AsSpan(0, shape.RowsBytes);
             SegmentRows.Gather(source, head, plane, first, tokens, rows);
             bytes = codec.Encode(shape, new RowRuns(rows, shape.RowBytes), history, encoded, out flags);
-            ArrayPool<byte>.Shared.Return(gathered);
+            ScratchBuffers.Return(gathered);
         }
 
         return new EncodedSegment(bytes, Numerics.Crc32C.Compute(encoded[..bytes]), flags);
@@ -114,12 +113,12 @@ public static class SegmentCoder
             return codec.TryDecode(shape, encoded, new RowRuns(SegmentRows.Runs(target, head, plane, first, tokens, runs), shape.RowBytes), out error);
         }
 
-        byte[] scratch = ArrayPool<byte>.Shared.Rent(shape.RowsBytes);
+        byte[] scratch = ScratchBuffers.Rent(shape.RowsBytes);
         var rows = new RowRuns(scratch.AsSpan(0, shape.RowsBytes), shape.RowBytes);
         bool good = codec.TryDecode(shape, encoded, rows, out error);
         if (good && takesRows) SegmentRows.Scatter(target, head, plane, first, tokens, scratch.AsSpan(0, shape.RowsBytes));
         else if (good) StoredRows.Store(target, head, plane, first, rows, transfer.Source.ElementType);
-        ArrayPool<byte>.Shared.Return(scratch);
+        ScratchBuffers.Return(scratch);
         return good;
     }
 

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using KvHandoff.Layout;
 using KvHandoff.Memory;
@@ -78,7 +77,7 @@ public static partial class StoredSegment
         in KvLayerView view, int head, KvPlane plane, int first, int tokens, int kept)
     {
         int dim = view.Group.HeadDim, packed = codes.Length / dim, rowBytes = dim * sizeof(float);
-        byte[] scratch = ArrayPool<byte>.Shared.Rent(tokens * rowBytes);
+        byte[] scratch = ScratchBuffers.Rent(tokens * rowBytes);
         Span<byte> rows = scratch.AsSpan(0, tokens * rowBytes);
         if (packed > 0)
         {
@@ -89,7 +88,7 @@ public static partial class StoredSegment
 
         if (!tail.IsEmpty) ElementConversion.Convert(tail, ElementType.BFloat16, rows[(packed * rowBytes)..], ElementType.Float32);
         StoredRows.Store(view, head, plane, first + kept, new RowRuns(rows[(kept * rowBytes)..], rowBytes), ElementType.Float32);
-        ArrayPool<byte>.Shared.Return(scratch);
+        ScratchBuffers.Return(scratch);
     }
 
     private static float ReadStatic(in StorageForm wire, ReadOnlySpan<byte> scales) => wire.ScaleType == ScaleType.Float32

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using KvHandoff.Layout;
 using KvHandoff.Memory;
@@ -75,12 +74,12 @@ public static partial class StoredSegment
         else
         {
             int rowBytes = group.HeadDim * sizeof(float);
-            byte[] scratch = ArrayPool<byte>.Shared.Rent(packed * rowBytes);
+            byte[] scratch = ScratchBuffers.Rent(packed * rowBytes);
             var rows = new RowRuns(scratch.AsSpan(0, packed * rowBytes), rowBytes);
             StoredRows.Unpack(view, head, plane, first, rows, ElementType.Float32);
             var source = new RowCursor(rows);
             met = PackedRows.Pack(wire, ref source, ElementType.Float32, packed, group.HeadDim, 1f, codes, scales);
-            ArrayPool<byte>.Shared.Return(scratch);
+            ScratchBuffers.Return(scratch);
         }
 
         return CodecFlagsOf(met);

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Runtime.InteropServices;
 using KvHandoff.Memory;
 using KvHandoff.Numerics;
@@ -40,7 +39,7 @@ internal static class RowAppender
         LayerGroup group = view.Group;
         StorageForm form = group.Form(plane);
         bool direct = view.Geometry.RowsAreContiguous(plane);
-        byte[]? rented = direct ? null : ArrayPool<byte>.Shared.Rent(group.RowBytes);
+        byte[]? rented = direct ? null : ScratchBuffers.Rent(group.RowBytes);
         for (int t = 0; t < tokens; t++)
         {
             Span<byte> row = direct ? view.Row(head, plane, start + t) : rented.AsSpan(0, group.RowBytes);
@@ -52,6 +51,6 @@ internal static class RowAppender
             if (!direct) SegmentRows.Scatter(view, head, plane, start + t, 1, row);
         }
 
-        if (rented is not null) ArrayPool<byte>.Shared.Return(rented);
+        if (rented is not null) ScratchBuffers.Return(rented);
     }
 }

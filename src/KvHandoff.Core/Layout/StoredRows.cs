@@ -1,4 +1,3 @@
-using System.Buffers;
 using KvHandoff.Memory;
 using KvHandoff.Numerics;
 
@@ -24,7 +23,7 @@ public static class StoredRows
         StorageForm form = view.Group.Form(plane);
         int dim = geometry.HeadDim;
         bool inPlace = geometry.TokensAreContiguous(plane);
-        byte[]? rented = inPlace ? null : ArrayPool<byte>.Shared.Rent(KvSegment.GranuleTokens * dim);
+        byte[]? rented = inPlace ? null : ScratchBuffers.Rent(KvSegment.GranuleTokens * dim);
         var cursor = new RowCursor(source);
         PackFlags flags = PackFlags.None;
         for (int token = firstToken, end = firstToken + source.Rows; token < end;)
@@ -39,7 +38,7 @@ public static class StoredRows
             token += step;
         }
 
-        if (rented is not null) ArrayPool<byte>.Shared.Return(rented);
+        if (rented is not null) ScratchBuffers.Return(rented);
         return flags;
     }
 
@@ -57,7 +56,7 @@ public static class StoredRows
         StorageForm form = view.Group.Form(plane);
         int rowBytes = source.RowBytes, dim = view.Group.HeadDim;
         if (form.IsScaled && from.SizeBytes() == 1) return StoreWidened(view, head, plane, firstToken, source, from);
-        byte[] rented = ArrayPool<byte>.Shared.Rent(source.LengthBytes + KvSegment.GranuleTokens * view.Geometry.RowBytes);
+        byte[] rented = ScratchBuffers.Rent(source.LengthBytes + KvSegment.GranuleTokens * view.Geometry.RowBytes);
         Span<byte> rows = rented.AsSpan(0, source.LengthBytes), converted = rented.AsSpan(source.LengthBytes);
         if (source.TryContiguous(out Span<byte> inPlace)) rows = inPlace;
         else source.CopyTo(rows);
@@ -84,19 +83,19 @@ public static class StoredRows
             ElementConversion.Convert(rows[(packed * rowBytes)..], from, view.Tail(head, plane)[(within * dim * sizeof(ushort))..], ElementType.BFloat16);
         }
 
-        ArrayPool<byte>.Shared.Return(rented);
+        ScratchBuffers.Return(rented);
         return flags;
     }
 
     // The packing kernels read formats of two bytes and wider; every 8-bit float is an fp32 number.
     private static PackFlags StoreWidened(in KvLayerView view, int head, KvPlane plane, int firstToken, RowRuns source, ElementType from)
     {
-        byte[] rented = ArrayPool<byte>.Shared.Rent(source.LengthBytes * (sizeof(float) + 1));
+        byte[] rented = ScratchBuffers.Rent(source.LengthBytes * (sizeof(float) + 1));
         Span<byte> rows = rented.AsSpan(0, source.LengthBytes), wide = rented.AsSpan(source.LengthBytes, source.LengthBytes * sizeof(float));
         source.CopyTo(rows);
         ElementConversion.Convert(rows, from, wide, ElementType.Float32);
         PackFlags flags = Store(view, head, plane, firstToken, new RowRuns(wide, source.RowBytes * sizeof(float)), ElementType.Float32);
-        ArrayPool<byte>.Shared.Return(rented);
+        ScratchBuffers.Return(rented);
         return flags;
     }
 
@@ -112,7 +111,7 @@ public static class StoredRows
         BlockGeometry geometry = view.Geometry;
         StorageForm form = view.Group.Form(plane);
         int rowBytes = geometry.RowBytes;
-        byte[] rented = ArrayPool<byte>.Shared.Rent(KvSegment.GranuleTokens * Math.Max(rowBytes, geometry.HeadDim * sizeof(ushort)));
+        byte[] rented = ScratchBuffers.Rent(KvSegment.GranuleTokens * Math.Max(rowBytes, geometry.HeadDim * sizeof(ushort)));
         var cursor = new RowCursor(destination);
         for (int token = firstToken, end = firstToken + destination.Rows; token < end;)
         {
@@ -142,7 +141,7 @@ public static class StoredRows
             token += step;
         }
 
-        ArrayPool<byte>.Shared.Return(rented);
+        ScratchBuffers.Return(rented);
     }
 
     /// <summary>The stored scales of a head from the one of token <paramref name="within"/> of a block on; a tile's for channel scales.</summary>
