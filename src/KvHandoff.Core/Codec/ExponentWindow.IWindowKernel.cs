@@ -26,17 +26,15 @@ public static partial class ExponentWindow
             ref byte codes, ref byte signMantissa, ref byte bases, ref byte escape, ref byte destination);
     }
 
-    /// <summary>No vectors: every row takes the scalar form.</summary>
+    /// <summary>No vectors: a call codes no values and so finds no escapes; every row takes the scalar form.</summary>
     internal readonly struct NoWindow : IWindowKernel
     {
         public static int Values => 0;
 
         public static nuint Encode(
-            ref byte source, ref byte bases, ref byte largest, ref byte codes, ref byte signMantissa, ref byte escape, ref byte exponents) =>
-            throw new NotSupportedException();
+            ref byte source, ref byte bases, ref byte largest, ref byte codes, ref byte signMantissa, ref byte escape, ref byte exponents) => 0;
 
         public static nuint Decode(
-            ref byte codes, ref byte signMantissa, ref byte bases, ref byte escape, ref byte destination) =>
-            throw new NotSupportedException();
+            ref byte codes, ref byte signMantissa, ref byte bases, ref byte escape, ref byte destination) => 0;
     }
 }
