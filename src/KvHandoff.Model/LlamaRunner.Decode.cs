@@ -27,7 +27,7 @@ public sealed partial class LlamaRunner
             ProjectRows(weights, scratch, position, 0, 1);
             sequence.WriteRows(layer, position, _keys.AsSpan(0, _config.KvWidth), _values.AsSpan(0, _config.KvWidth));
             PagedDecodeAttention.Run(sequence.View(layer, position + 1), _config.QueryHeads, _queries.AsSpan(0, _config.QueryWidth),
-                new DecodeAttentionOptions(), _attended.AsSpan(0, _config.QueryWidth), _logSumExp);
+                new AttentionOptions(), _attended.AsSpan(0, _config.QueryWidth), _logSumExp.AsSpan(0, _config.QueryHeads));
             FinishRows(weights, scratch, 0, 1);
         }
 

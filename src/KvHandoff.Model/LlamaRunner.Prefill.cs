@@ -40,8 +40,9 @@ public sealed partial class LlamaRunner
             layerCompleted?.Invoke(layer);
             // Nothing reads the last layer's other rows.
             int first = lastRowOnly && layer == _config.Layers - 1 ? rows - 1 : 0;
-            int offset = first * _config.QueryWidth;
-            _attention.Run(sequence, layer, start + first, rows - first, _queries.AsMemory(offset), _attended.AsMemory(offset));
+            int offset = first * _config.QueryWidth, elements = (rows - first) * _config.QueryWidth;
+            _attention.Run(sequence, layer, start + rows, _config.QueryHeads, _queries.AsSpan(offset, elements), default,
+                _attended.AsSpan(offset, elements), _logSumExp.AsSpan(0, (rows - first) * _config.QueryHeads), _workers);
             _workers.Run(Blocks(rows - first), (worker, block) =>
             {
                 int at = first + block * BlockRows;

@@ -1,3 +1,4 @@
+using KvHandoff.Attention;
 using KvHandoff.Layout;
 using KvHandoff.Numerics;
 
@@ -21,12 +22,12 @@ public sealed partial class LlamaRunner
 {
     private readonly LlamaConfig _config;
     private readonly LlamaWeights _weights;
-    private readonly ItemWorkers _workers;
+    private readonly AttentionThreads _workers;
     private readonly RotaryEmbedding _rotary;
-    private readonly PrefillAttention _attention;
+    private readonly PagedPrefillAttention _attention = new();
     private readonly RowScratch[] _scratch;
-    private readonly float[] _logits, _logSumExp;
-    private float[] _residual = [], _queries = [], _keys = [], _values = [], _attended = [];
+    private readonly float[] _logits;
+    private float[] _residual = [], _queries = [], _keys = [], _values = [], _attended = [], _logSumExp = [];
     private KvCacheLayout? _checkedLayout;
 
     /// <summary>A runner of <paramref name="model"/>.</summary>
@@ -40,13 +41,11 @@ public sealed partial class LlamaRunner
         Threads = threads == 0 ? Environment.ProcessorCount : threads;
         _config = model.Config;
         _weights = model.Weights;
-        _workers = new ItemWorkers(Threads);
+        _workers = new AttentionThreads(Threads);
         _rotary = new RotaryEmbedding(_config);
-        _attention = new PrefillAttention(_config, _workers);
         _scratch = new RowScratch[Threads];
         for (int i = 0; i < _scratch.Length; i++) _scratch[i] = new RowScratch(_config);
         _logits = new float[_config.VocabularySize];
-        _logSumExp = new float[_config.QueryHeads];
     }
 
     /// <summary>The model.</summary>
@@ -86,6 +85,7 @@ public sealed partial class LlamaRunner
         Grow(ref _residual, tokens.Length, _config.HiddenSize);
         Grow(ref _queries, tokens.Length, _config.QueryWidth);
         Grow(ref _attended, tokens.Length, _config.QueryWidth);
+        Grow(ref _logSumExp, tokens.Length, _config.QueryHeads);
         Grow(ref _keys, tokens.Length, _config.KvWidth);
         Grow(ref _values, tokens.Length, _config.KvWidth);
         for (int i = 0; i < tokens.Length; i++)

@@ -85,6 +85,48 @@ readonly struct Fp8E4M3Element : IKvElement
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
         where TWidth : ISimdWidth<TVector>
+        where TVector : struct
+    {
+        // Sign, exponent and mantissa in place, the sign's copies between them masked; the exponent's bias is multiplied in, which is
+        // exact, for subnormal codes too.
+        TVector code = TWidth.Load8(ref source, offsetBytes);
+        TVector bits = TWidth.And(TWidth.ShiftRightSigned(TWidth.ShiftLeft(code, 24), 4), TWidth.Create(0x87F0_0000));
+        TVector value = TWidth.MultiplySingle(bits, TWidth.Create(247u << 23));
+        return TWidth.Or(value, TWidth.GreaterThan(TWidth.And(code, TWidth.Create(0x7F)), TWidth.Create(0x7E)));
+    }
+}
+
+readonly struct Fp8E5M2Element : IKvElement
+{
+    public static int SizeBytes => 1;
+
+    public static bool WidensIntoScratch => true;
+
+    public static void Widen(ReadOnlySpan<byte> rows, Span<float> singles) =>
+        ElementConversion.ToSingle(MemoryMarshal.Cast<byte, Fp8E5M2>(rows), singles);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
         where TVector : struct =>
-        Fp8E4M3Operator.Decode<TWidth, TVector>(TWidth.Load8(ref source, offsetBytes));
+        Fp8E5M2Operator.Decode<TWidth, TVector>(TWidth.Load8(ref source, offsetBytes));
+}
+
+/// <summary>Codes as whole numbers; what they stand for comes with their scales.</summary>
+readonly struct Int8Element : IKvElement
+{
+    public static int SizeBytes => 1;
+
+    public static bool WidensIntoScratch => true;
+
+    public static void Widen(ReadOnlySpan<byte> rows, Span<float> singles)
+    {
+        for (int i = 0; i < rows.Length; i++) singles[i] = (sbyte)rows[i];
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        TWidth.ToSingle(TWidth.ShiftRightSigned(TWidth.ShiftLeft(TWidth.Load8(ref source, offsetBytes), 24), 24));
 }

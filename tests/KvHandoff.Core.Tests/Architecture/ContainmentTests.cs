@@ -44,8 +44,9 @@ public sealed partial class ContainmentTests
         || file.Contains($"{Path.DirectorySeparatorChar}Memory{Path.DirectorySeparatorChar}", StringComparison.Ordinal)
         || file.Contains($"{Path.DirectorySeparatorChar}KvHandoff.Native{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
 
-    // A binding declares the foreign function itself; its callers elsewhere stay safe.
-    private static bool IsNativeBinding(string file) => File.ReadAllText(file).Contains("[LibraryImport(", StringComparison.Ordinal);
+    // A binding declares the foreign function itself, or looks it up; its callers elsewhere stay safe.
+    private static bool IsNativeBinding(string file) =>
+        File.ReadAllText(file) is var text && (text.Contains("[LibraryImport(", StringComparison.Ordinal) || text.Contains("NativeLibrary.GetExport(", StringComparison.Ordinal));
 
     private static bool UsesUnsafe(string source)
     {

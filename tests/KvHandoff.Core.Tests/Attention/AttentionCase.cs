@@ -43,14 +43,14 @@ sealed class AttentionCase : IDisposable
 
     public static float[] Query(int queryHeads, int dim, int seed = 7) => Normal(new Random(seed), queryHeads * dim);
 
-    public (float[] Output, float[] LogSumExp) Run(int vectorBits, int queryHeads, float[] query, DecodeAttentionOptions options = default)
+    public (float[] Output, float[] LogSumExp) Run(int vectorBits, int queryHeads, float[] query, AttentionOptions options = default)
     {
         var output = new float[query.Length];
         var logSumExp = new float[queryHeads];
         // What was there before must not matter.
         Array.Fill(output, float.NaN);
         Array.Fill(logSumExp, float.NaN);
-        PagedDecodeAttention.Run(vectorBits, View, queryHeads, query, options, output, logSumExp);
+        PagedDecodeAttention.Run(new KernelTarget(vectorBits), View, queryHeads, query, options, output, logSumExp);
         return (output, logSumExp);
     }
 

@@ -30,12 +30,12 @@ public sealed class PackedCacheAttentionTests
     [Fact]
     public void Windows_and_parts_may_begin_in_a_tile()
     {
-        Compare(PackedCase.Group("int8"), 200, new DecodeAttentionOptions { WindowTokens = 90 });
-        Compare(PackedCase.Group("int8", 16), 200, new DecodeAttentionOptions { StartToken = 37, EndToken = 131 });
-        Compare(PackedCase.Group("fp8", 128), 200, new DecodeAttentionOptions { StartToken = 195 });
+        Compare(PackedCase.Group("int8"), 200, new AttentionOptions { WindowTokens = 90 });
+        Compare(PackedCase.Group("int8", 16), 200, new AttentionOptions { StartToken = 37, EndToken = 131 });
+        Compare(PackedCase.Group("fp8", 128), 200, new AttentionOptions { StartToken = 195 });
     }
 
-    private static void Compare(LayerGroup group, int tokens, DecodeAttentionOptions options)
+    private static void Compare(LayerGroup group, int tokens, AttentionOptions options)
     {
         const int queryHeads = 9;
         using PagedKvCache packed = PackedCase.Cache(group, 256), plain = PackedCase.Cache(PackedCase.Group("fp32"), 256);
@@ -51,7 +51,7 @@ public sealed class PackedCacheAttentionTests
         foreach (int bits in (int[])[0, 128, 256, 512])
         {
             if (bits > KvHandoff.Numerics.InstructionSet.VectorBits) continue;
-            PagedDecodeAttention.Run(bits, sequence.View(1), queryHeads, query, options, actual, actualSum);
+            PagedDecodeAttention.Run(new KernelTarget(bits), sequence.View(1), queryHeads, query, options, actual, actualSum);
             for (int i = 0; i < query.Length; i++) Assert.Equal(expected[i], actual[i], 2e-5f);
             for (int h = 0; h < queryHeads; h++) Assert.Equal(expectedSum[h], actualSum[h], 2e-5f);
         }

@@ -96,9 +96,9 @@ public sealed class PagedDecodeAttentionLimitTests
         using var sequence = new AttentionCase(ElementType.Float16, 8, 128, 700);
         foreach (int bits in AttentionCase.Widths)
         {
-            PagedDecodeAttention.Run(bits, sequence.View, 64, query, default, output, logSumExp);
+            PagedDecodeAttention.Run(new KernelTarget(bits), sequence.View, 64, query, default, output, logSumExp);
             long before = GC.GetAllocatedBytesForCurrentThread();
-            for (int i = 0; i < 5; i++) PagedDecodeAttention.Run(bits, sequence.View, 64, query, default, output, logSumExp);
+            for (int i = 0; i < 5; i++) PagedDecodeAttention.Run(new KernelTarget(bits), sequence.View, 64, query, default, output, logSumExp);
             Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
         }
     }
@@ -146,7 +146,7 @@ public sealed class PagedDecodeAttentionLimitTests
         Assert.All(named, name => Assert.Contains(name, message, StringComparison.Ordinal));
     }
 
-    static void Refused(AttentionCase sequence, int queryHeads, int query, int output, int logSumExp, DecodeAttentionOptions options, params string[] named)
+    static void Refused(AttentionCase sequence, int queryHeads, int query, int output, int logSumExp, AttentionOptions options, params string[] named)
     {
         string message = Assert.Throws<ArgumentException>(() =>
             PagedDecodeAttention.Run(sequence.View, queryHeads, new float[query], options, new float[output], new float[logSumExp])).Message;

@@ -93,7 +93,7 @@ public sealed class PagedDecodeAttentionTests
                         values.AsSpan(0, hidden).Fill(float.NaN);
                     });
                     AttentionOracle oracle = sequence.Oracle(queryHeads, query, Math.Max(0, tokens - window), tokens);
-                    var options = new DecodeAttentionOptions(WindowTokens: ofTheGroup ? 0 : window);
+                    var options = new AttentionOptions(WindowTokens: ofTheGroup ? 0 : window);
                     foreach (int bits in AttentionCase.Widths)
                     {
                         (float[] output, float[] logSumExp) = sequence.Run(bits, queryHeads, query, options);

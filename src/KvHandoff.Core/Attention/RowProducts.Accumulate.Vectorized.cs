@@ -4,38 +4,8 @@ using KvHandoff.Numerics;
 
 namespace KvHandoff.Attention;
 
-static unsafe partial class DecodeTiles<TWidth, TMath, TVector>
+static unsafe partial class RowProducts<TWidth, TMath, TVector>
 {
-    /// <summary>Turns the scores of one query head into weights relative to the running maximum.</summary>
-    /// <returns>The factor for what was summed before, relative to the old maximum.</returns>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static float Weights(float* scores, int tokens, ref float maximum, ref float sum)
-    {
-        // Rows of scores hold whole vectors: what lies behind the last token gets the weight 0.
-        int padded = (tokens + TWidth.Lanes - 1) / TWidth.Lanes * TWidth.Lanes;
-        for (int t = tokens; t < padded; t++) scores[t] = float.NegativeInfinity;
-        ref byte bytes = ref *(byte*)scores;
-        nuint end = (nuint)padded * sizeof(float), step = (nuint)TWidth.Lanes * sizeof(float);
-        TVector largest = TWidth.Load32(ref bytes, 0);
-        for (nuint i = step; i < end; i += step) largest = TMath.Maximum(largest, TWidth.Load32(ref bytes, i));
-
-        float old = maximum;
-        maximum = MathF.Max(old, TMath.Largest(largest));
-        // Only minus infinity so far: any finite reference makes all weights zero.
-        float reference = float.IsNegativeInfinity(maximum) ? 0 : maximum;
-        TVector base2 = TMath.Broadcast(reference), total = default;
-        for (nuint i = 0; i < end; i += step)
-        {
-            TVector weights = TMath.PowerOf2(TWidth.SubtractSingle(TWidth.Load32(ref bytes, i), base2));
-            TWidth.Store32(weights, ref bytes, i);
-            total = TWidth.AddSingle(total, weights);
-        }
-
-        float scale = old == reference ? 1 : SingleMath128.PowerOf2(Vector128.Create(old - reference).AsUInt32()).AsSingle().ToScalar();
-        sum = sum * scale + TMath.Sum(total);
-        return scale;
-    }
-
     /// <summary>Adds the rows, each times its weight, to <c>result[head][dim]</c>, which is first multiplied by <c>scale[head]</c>.</summary>
     internal static void Accumulate<TElement>(float* weights, float* scale, int group, int dim, in KvRows values, in KvRows next, float* result)
         where TElement : IKvElement

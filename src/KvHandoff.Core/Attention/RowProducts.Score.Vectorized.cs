@@ -5,20 +5,17 @@ using KvHandoff.Numerics;
 namespace KvHandoff.Attention;
 
 /// <summary>
-/// The inner loops of decode attention over one item. Each tile keeps eight sums in registers, enough to hide the latency of
+/// Products of stored rows with query rows and with weights, straight from where the rows lie. Each keeps eight sums in registers, enough to hide the latency of
 /// two multiply-adds a cycle: four query heads by two, two by four, or one by eight.
 /// </summary>
-static unsafe partial class DecodeTiles<TWidth, TMath, TVector>
+static unsafe partial class RowProducts<TWidth, TMath, TVector>
     where TWidth : ISimdWidth<TVector>
     where TMath : ISingleMath<TVector>
     where TVector : struct
 {
-    /// <summary>Query heads of the largest tile; a group of more passes over the rows more than once.</summary>
-    internal const int TileHeads = 4;
+    const int ScoreStride = AttendTile.MostTokens;
 
-    const int ScoreStride = DecodePlan.ItemTokens;
-
-    /// <summary>Dot products of every row with every query head: <c>scores[head][token]</c>, rows of <see cref="DecodePlan.ItemTokens"/>.</summary>
+    /// <summary>Dot products of every row with every query head: <c>scores[head][token]</c>, rows of <see cref="AttendTile.MostTokens"/>.</summary>
     /// <remarks>Up to seven scores behind the last token are written too, with arbitrary numbers.</remarks>
     internal static void Score<TElement>(float* query, int group, int dim, in KvRows keys, in KvRows next, float* scores)
         where TElement : IKvElement

@@ -1,0 +1,41 @@
+using System.Runtime.Intrinsics;
+using KvHandoff.Numerics;
+
+namespace KvHandoff.Attention;
+
+/// <summary>Chooses the kernel for a form of rows.</summary>
+static unsafe class TileKernels
+{
+    internal static TileKernel Find(in KernelTarget target, in TileShape shape)
+    {
+        if (NativeKernels.TryFind(target.NativeTarget, shape, out TileKernel native)) return native;
+        return shape.Element switch
+        {
+            ElementType.Float32 => Managed<Float32Element>(target.VectorBits, shape),
+            ElementType.Float16 => Managed<HalfElement>(target.VectorBits, shape),
+            ElementType.BFloat16 => Managed<BFloat16Element>(target.VectorBits, shape),
+            ElementType.Fp8E4M3 => Managed<Fp8E4M3Element>(target.VectorBits, shape),
+            ElementType.Fp8E5M2 => Managed<Fp8E5M2Element>(target.VectorBits, shape),
+            _ => Managed<Int8Element>(target.VectorBits, shape),
+        };
+    }
+
+    static TileKernel Managed<TElement>(int vectorBits, in TileShape shape)
+        where TElement : IKvElement
+    {
+        if (vectorBits >= 512 && DirectTile<TElement, Width512, SingleMath512, Vector512<uint>>.Fits(shape.KeyDim, shape.ValueDim))
+            return Managed<TElement, Width512, SingleMath512, Vector512<uint>>(512, shape);
+        if (vectorBits >= 256 && DirectTile<TElement, Width256, SingleMath256, Vector256<uint>>.Fits(shape.KeyDim, shape.ValueDim))
+            return Managed<TElement, Width256, SingleMath256, Vector256<uint>>(256, shape);
+        if (vectorBits >= 128 && DirectTile<TElement, Width128, SingleMath128, Vector128<uint>>.Fits(shape.KeyDim, shape.ValueDim))
+            return Managed<TElement, Width128, SingleMath128, Vector128<uint>>(128, shape);
+        return new TileKernel("managed scalar", &ScalarTile<TElement>.Attend);
+    }
+
+    static TileKernel Managed<TElement, TWidth, TMath, TVector>(int bits, in TileShape shape)
+        where TElement : IKvElement
+        where TWidth : ISimdWidth<TVector>
+        where TMath : ISingleMath<TVector>
+        where TVector : struct =>
+            new TileKernel(bits switch { 512 => "managed rows 512", 256 => "managed rows 256", _ => "managed rows 128" }, &DirectTile<TElement, TWidth, TMath, TVector>.Attend);
+}
