@@ -3,7 +3,7 @@ namespace KvHandoff.Attention;
 /// <summary>
 /// What a query attends to and how logits become weights. The default reads the whole sequence, the query tokens being its last ones.
 /// </summary>
-/// <param name="SoftmaxScale">Factor of the logits, finite and positive; 0 stands for 1 / sqrt(head dimension).</param>
+/// <param name="SoftmaxScale">Factor of the logits, 1e-30 to 1e30; 0 stands for 1 / sqrt(head dimension).</param>
 /// <param name="WindowTokens">
 /// Tokens that a query looks back on, its own included; 0 for no window of its own. A sliding-window group brings its window along:
 /// the smaller of both holds.
@@ -12,7 +12,7 @@ namespace KvHandoff.Attention;
 /// <param name="EndToken">Token behind the part to read; null reads to the end of the view. A part may be empty.</param>
 public readonly record struct AttentionOptions(float SoftmaxScale = 0, int WindowTokens = 0, int StartToken = 0, int? EndToken = null)
 {
-    /// <summary>Soft cap c of the scaled logits, <c>c tanh(x / c)</c>, as Gemma 2 has it; 0 for none.</summary>
+    /// <summary>Soft cap c of the scaled logits, <c>c tanh(x / c)</c>, as Gemma 2 has it, 1e-30 to 1e30; 0 for none.</summary>
     public float LogitCap { get; init; }
 
     /// <summary>

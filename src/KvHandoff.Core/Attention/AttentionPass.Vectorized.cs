@@ -103,7 +103,20 @@ static unsafe class AttentionPass
     static float JoinRow(long statisticsBytes, byte* state, int row, int parts, long partBytes, double sink, float valueScale, Span<float> output)
     {
         double largest = sink;
-        for (int part = 0; part < parts; part++) largest = Math.Max(largest, ((float*)(state + part * partBytes))[row]);
+        bool isNaN = false;
+        for (int part = 0; part < parts; part++)
+        {
+            largest = Math.Max(largest, ((float*)(state + part * partBytes))[row]);
+            // A maximum does not always take a NaN over, a sum does.
+            isNaN |= float.IsNaN(((float*)(state + part * partBytes + statisticsBytes))[row]);
+        }
+
+        if (isNaN)
+        {
+            output.Fill(float.NaN);
+            return float.NaN;
+        }
+
         output.Clear();
         // No token is visible, or all logits were minus infinity.
         if (double.IsNegativeInfinity(largest)) return float.NegativeInfinity;

@@ -9,7 +9,10 @@ readonly struct AttentionPlan
     // enough that joining it costs below one percent, and there are so few that the parts of two million tokens fit into a cache.
     const int LeastPartTokens = 512, MostParts = 64;
 
-    internal AttentionPlan(in KvLayerView view, int queryHeads, int queryTokens, int valueDim, int firstPosition, in AttentionOptions options)
+    // Beyond these a factor and its inverse are not both finite.
+    const float Smallest = 1e-30f, Largest = 1e30f;
+
+    internal AttentionPlan(in KvLayerView view, int queryHeads, int queryTokens, int valueDim, long firstPosition, in AttentionOptions options)
     {
         LayerGroup group = view.Group;
         QueryHeads = queryHeads;
@@ -24,8 +27,8 @@ readonly struct AttentionPlan
         Window = options.WindowTokens == 0 ? int.MaxValue : options.WindowTokens;
         if (group.Kind == AttentionKind.SlidingWindow) Window = Math.Min(Window, group.WindowTokens);
         FirstPosition = firstPosition;
-        EndToken = Math.Max(0, (int)Math.Min(options.EndToken ?? view.Tokens, (long)FirstPosition + queryTokens));
-        StartToken = Math.Min(EndToken, Math.Max(options.StartToken, Math.Max(0, FirstPosition - Window + 1)));
+        EndToken = (int)Math.Clamp(FirstPosition + queryTokens, 0, options.EndToken ?? view.Tokens);
+        StartToken = (int)Math.Min(EndToken, Math.Max(options.StartToken, FirstPosition - Window + 1));
         int first = StartToken / AttendTile.MostTokens * AttendTile.MostTokens;
         long tokens = EndToken - first;
         PartTokens = checked((int)((tokens + (long)LeastPartTokens * MostParts - 1) / ((long)LeastPartTokens * MostParts) * LeastPartTokens));
@@ -60,7 +63,7 @@ readonly struct AttentionPlan
     internal int Window { get; }
 
     /// <summary>Position of the first query token; it may lie outside the view.</summary>
-    internal int FirstPosition { get; }
+    internal long FirstPosition { get; }
 
     /// <summary>First token that any query sees.</summary>
     internal int StartToken { get; }
@@ -82,17 +85,19 @@ readonly struct AttentionPlan
     }
 
     /// <summary>Whether every query sees every token of a range.</summary>
-    internal bool SeesAll(int start, int end) => end <= FirstPosition + 1L && start > (long)FirstPosition + QueryTokens - 1 - Window;
+    internal bool SeesAll(int start, int end) => end <= FirstPosition + 1 && start > FirstPosition + QueryTokens - 1 - Window;
 
     /// <summary>The tokens of a range that query token <paramref name="query"/> sees, as positions in the range.</summary>
     internal (int From, int To) Visible(int query, int start, int end)
     {
-        long position = (long)FirstPosition + query;
+        long position = FirstPosition + query;
         return ((int)Math.Clamp(position - Window + 1 - start, 0, end - start), (int)Math.Clamp(position + 1 - start, 0, end - start));
     }
 
     /// <summary>Place of a query row among the rows of its kv head's group, where heads of one token are neighbours.</summary>
     internal int RowOf(int query, int head) => (head / GroupHeads * QueryTokens + query) * GroupHeads + head % GroupHeads;
+
+    static bool InRange(float factor) => factor == 0 || factor is >= Smallest and <= Largest;
 
     /// <summary>Throws unless a query fits a view.</summary>
     internal static int Validate(LayerGroup group, int tokens, int queryHeads, int queryLength, int valueDim, in AttentionOptions options, int outputLength, int logSumExpLength)
@@ -108,12 +113,12 @@ readonly struct AttentionPlan
             throw new ArgumentException($"The output has {outputLength} elements; {queryTokens} tokens of {queryHeads} heads of {valueDim} are {outputs}.", "output");
         if (logSumExpLength != (long)queryTokens * queryHeads)
             throw new ArgumentException($"The log-sum-exp has {logSumExpLength} elements; there are {queryTokens} tokens of {queryHeads} query heads.", "logSumExp");
-        if (!float.IsFinite(options.SoftmaxScale) || options.SoftmaxScale < 0)
-            throw new ArgumentException($"The softmax scale is {options.SoftmaxScale}; allowed: 0 or a finite positive number.", nameof(options));
+        if (!InRange(options.SoftmaxScale))
+            throw new ArgumentException($"The softmax scale is {options.SoftmaxScale}; allowed: 0 or a finite number, {Smallest} to {Largest}.", nameof(options));
         if (options.WindowTokens < 0)
             throw new ArgumentException($"The window is {options.WindowTokens} tokens; allowed: 0 or more.", nameof(options));
-        if (!float.IsFinite(options.LogitCap) || options.LogitCap < 0)
-            throw new ArgumentException($"The logit cap is {options.LogitCap}; allowed: 0 or a finite positive number.", nameof(options));
+        if (!InRange(options.LogitCap))
+            throw new ArgumentException($"The logit cap is {options.LogitCap}; allowed: 0 or a finite number, {Smallest} to {Largest}.", nameof(options));
         if (options.Sinks.Length != 0 && options.Sinks.Length != queryHeads)
             throw new ArgumentException($"There are {options.Sinks.Length} sinks for {queryHeads} query heads; allowed: none or one each.", nameof(options));
         if (options.Weights > SoftmaxWeights.BFloat16)

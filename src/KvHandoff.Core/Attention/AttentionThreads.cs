@@ -7,8 +7,10 @@ namespace KvHandoff.Attention;
 /// <remarks>One run at a time; a run allocates nothing.</remarks>
 public sealed class AttentionThreads
 {
+    private static readonly Action<int, int> s_nothing = static (_, _) => { };
+
     private readonly PoolMember[] _members;
-    private Action<int, int> _body = static (_, _) => { };
+    private Action<int, int> _body = s_nothing;
     private Exception? _failure;
     private int _items, _next, _busy;
 
@@ -29,10 +31,12 @@ public sealed class AttentionThreads
     /// <summary>Calls <paramref name="body"/> with (worker, item) for items 0 to <paramref name="items"/> - 1 and returns when all are done.</summary>
     /// <param name="items">Items, 0 or more.</param>
     /// <param name="body">Two calls at the same time have different workers, 0 to <see cref="Count"/> - 1.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There are less than 0 items.</exception>
     /// <exception cref="InvalidOperationException">A run is going on.</exception>
     /// <exception cref="AggregateException">A body threw; the items that had not begun were left out.</exception>
     public void Run(int items, Action<int, int> body)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(items);
         ArgumentNullException.ThrowIfNull(body);
         if (Interlocked.Exchange(ref _busy, 1) != 0) throw new InvalidOperationException("A run of these threads is going on; use another instance beside it.");
         try
@@ -47,6 +51,7 @@ public sealed class AttentionThreads
         }
         finally
         {
+            _body = s_nothing;
             Volatile.Write(ref _busy, 0);
         }
     }

@@ -12,7 +12,7 @@ static unsafe class AttentionTurns
     internal static void Run(in KernelTarget target, in KvLayerView view, int queryHeads, int queryTokens, int valueDim, ReadOnlySpan<float> query,
         in AttentionOptions options, Span<float> output, Span<float> logSumExp)
     {
-        int position = options.QueryPosition ?? view.Tokens - queryTokens;
+        long position = options.QueryPosition ?? view.Tokens - queryTokens;
         for (int first = 0; first < queryTokens; first += PagedDecodeAttention.TurnTokens)
         {
             int tokens = Math.Min(PagedDecodeAttention.TurnTokens, queryTokens - first), rows = tokens * queryHeads;

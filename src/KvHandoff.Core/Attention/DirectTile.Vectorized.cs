@@ -16,8 +16,9 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
     // The products take four query rows at once; more pass over the rows again.
     const int RowsAtOnce = 4;
 
-    internal static bool Fits(int keyDim, int valueDim) => keyDim % TWidth.Lanes == 0 && valueDim % TWidth.Lanes == 0;
+    internal static bool Fits(int keyDim, int valueDim) => keyDim % (2 * TWidth.Lanes) == 0 && valueDim % (2 * TWidth.Lanes) == 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void Attend(AttendTile* tile)
     {
         int rows = tile->Rows, keyDim = tile->KeyDim, valueDim = tile->ValueDim, tokens = tile->Tokens;
@@ -30,9 +31,9 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
         bool widen = TElement.WidensIntoScratch && rows > RowsAtOnce;
 
         float* query = tile->Query;
-        if (tile->KeyChannelScales is not null)
+        if (tile->KeyChannelScales is not null || (TElement.LoadsEvenFirst && !widen))
         {
-            for (int row = 0; row < rows; row++) Multiply(query + (long)row * keyDim, tile->KeyChannelScales, keyDim, scaledQuery + (long)row * keyDim);
+            Arrange(query, rows, keyDim, tile->KeyChannelScales, evenFirst: TElement.LoadsEvenFirst && !widen, scaledQuery);
             query = scaledQuery;
         }
 
@@ -73,6 +74,7 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
             Combine(tile->Output + (long)row * valueDim, before[row], sums + (long)row * valueDim, tile->ValueChannelScales, valueDim);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static void Combine(float* output, float scale, float* sums, float* channelScales, int dim)
     {
         TVector factor = TMath.Broadcast(scale);
@@ -90,23 +92,46 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
         return next.First is null ? next : next.Part(first, Math.Min(WideTokens, next.Tokens - first));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static KvRows Widen(in KvRows rows, int dim, float* wide)
     {
-        nuint step = (nuint)(TWidth.Lanes * TElement.SizeBytes), rowBytes = (nuint)rows.RowBytes;
+        nuint step = (nuint)(2 * TWidth.Lanes * TElement.SizeBytes), rowBytes = (nuint)rows.RowBytes;
         float* to = wide;
         for (int t = 0; t < rows.Tokens; t++)
         {
             byte* row = rows.First + t * rows.StrideBytes;
-            for (nuint at = 0; at < rowBytes; at += step, to += TWidth.Lanes)
-                TWidth.Store32(TElement.Load<TWidth, TVector>(ref *row, at), ref *(byte*)to, 0);
+            for (nuint at = 0; at < rowBytes; at += step, to += 2 * TWidth.Lanes)
+            {
+                TVector first = TElement.LoadFirst<TWidth, TVector>(ref *row, at), second = TElement.LoadSecond<TWidth, TVector>(ref *row, at);
+                if (TElement.LoadsEvenFirst) TWidth.Zip(first, second, out first, out second);
+                TWidth.Store32(first, ref *(byte*)to, 0);
+                TWidth.Store32(second, ref *(byte*)(to + TWidth.Lanes), 0);
+            }
         }
 
         return new KvRows((byte*)wide, dim * sizeof(float), dim * sizeof(float), rows.Tokens);
     }
 
-    static void Multiply(float* left, float* right, int dim, float* product)
+    // The query in the order of the stored rows' pairs, channel scales multiplied in.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    static void Arrange(float* query, int rows, int dim, float* channelScales, bool evenFirst, float* arranged)
     {
-        for (nuint at = 0; at < (nuint)dim * sizeof(float); at += (nuint)(TWidth.Lanes * sizeof(float)))
-            TWidth.Store32(TWidth.MultiplySingle(TWidth.Load32(ref *(byte*)left, at), TWidth.Load32(ref *(byte*)right, at)), ref *(byte*)product, at);
+        nuint lane = (nuint)(TWidth.Lanes * sizeof(float)), rowBytes = (nuint)dim * sizeof(float);
+        for (int row = 0; row < rows; row++, query += dim, arranged += dim)
+        {
+            for (nuint at = 0; at < rowBytes; at += 2 * lane)
+            {
+                TVector first = TWidth.Load32(ref *(byte*)query, at), second = TWidth.Load32(ref *(byte*)query, at + lane);
+                if (channelScales is not null)
+                {
+                    first = TWidth.MultiplySingle(first, TWidth.Load32(ref *(byte*)channelScales, at));
+                    second = TWidth.MultiplySingle(second, TWidth.Load32(ref *(byte*)channelScales, at + lane));
+                }
+
+                if (evenFirst) TWidth.Unzip(first, second, out first, out second);
+                TWidth.Store32(first, ref *(byte*)arranged, at);
+                TWidth.Store32(second, ref *(byte*)arranged, at + lane);
+            }
+        }
     }
 }

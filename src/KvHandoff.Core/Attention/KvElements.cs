@@ -19,6 +19,19 @@ interface IKvElement
     /// <summary>Widens whole rows; exact.</summary>
     static abstract void Widen(ReadOnlySpan<byte> rows, Span<float> singles);
 
+    /// <summary>Whether a pair of vectors is loaded as its even and its odd elements; else the one half follows the other.</summary>
+    static abstract bool LoadsEvenFirst { get; }
+
+    /// <summary>Of two vectors' worth of elements the first half, or those of even index, widened to binary32.</summary>
+    static abstract TVector LoadFirst<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct;
+
+    /// <summary>Of two vectors' worth of elements the second half, or those of odd index, widened to binary32.</summary>
+    static abstract TVector LoadSecond<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct;
+
     /// <summary>Loads one vector of elements and widens it to binary32.</summary>
     static abstract TVector Load<TWidth, TVector>(ref byte source, nuint offsetBytes)
         where TWidth : ISimdWidth<TVector>
@@ -38,13 +51,27 @@ readonly struct Float32Element : IKvElement
         where TWidth : ISimdWidth<TVector>
         where TVector : struct =>
         TWidth.Load32(ref source, offsetBytes);
+
+    public static bool LoadsEvenFirst => false;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadFirst<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Load<TWidth, TVector>(ref source, offsetBytes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadSecond<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Load<TWidth, TVector>(ref source, offsetBytes + (nuint)(TWidth.Lanes * SizeBytes));
 }
 
 readonly struct BFloat16Element : IKvElement
 {
     public static int SizeBytes => 2;
 
-    // A zero-extending load and a shift run beside the multiplications.
+    // A shift or a mask runs beside the multiplications.
     public static bool WidensIntoScratch => false;
 
     public static void Widen(ReadOnlySpan<byte> rows, Span<float> singles) =>
@@ -55,6 +82,20 @@ readonly struct BFloat16Element : IKvElement
         where TWidth : ISimdWidth<TVector>
         where TVector : struct =>
         BFloat16Operator.Decode<TWidth, TVector>(TWidth.Load16(ref source, offsetBytes));
+
+    public static bool LoadsEvenFirst => true;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadFirst<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        TWidth.ShiftLeft(TWidth.Load32(ref source, offsetBytes), 16);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadSecond<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        TWidth.And(TWidth.Load32(ref source, offsetBytes), TWidth.Create(0xFFFF_0000));
 }
 
 readonly struct HalfElement : IKvElement
@@ -71,6 +112,20 @@ readonly struct HalfElement : IKvElement
         where TWidth : ISimdWidth<TVector>
         where TVector : struct =>
         HalfOperator.Decode<TWidth, TVector>(TWidth.Load16(ref source, offsetBytes));
+
+    public static bool LoadsEvenFirst => true;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadFirst<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        HalfOperator.Decode<TWidth, TVector>(TWidth.And(TWidth.Load32(ref source, offsetBytes), TWidth.Create(0xFFFF)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadSecond<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        HalfOperator.Decode<TWidth, TVector>(TWidth.ShiftRight(TWidth.Load32(ref source, offsetBytes), 16));
 }
 
 readonly struct Fp8E4M3Element : IKvElement
@@ -94,6 +149,20 @@ readonly struct Fp8E4M3Element : IKvElement
         TVector value = TWidth.MultiplySingle(bits, TWidth.Create(247u << 23));
         return TWidth.Or(value, TWidth.GreaterThan(TWidth.And(code, TWidth.Create(0x7F)), TWidth.Create(0x7E)));
     }
+
+    public static bool LoadsEvenFirst => false;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadFirst<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Load<TWidth, TVector>(ref source, offsetBytes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadSecond<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Load<TWidth, TVector>(ref source, offsetBytes + (nuint)(TWidth.Lanes * SizeBytes));
 }
 
 readonly struct Fp8E5M2Element : IKvElement
@@ -110,6 +179,20 @@ readonly struct Fp8E5M2Element : IKvElement
         where TWidth : ISimdWidth<TVector>
         where TVector : struct =>
         Fp8E5M2Operator.Decode<TWidth, TVector>(TWidth.Load8(ref source, offsetBytes));
+
+    public static bool LoadsEvenFirst => false;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadFirst<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Load<TWidth, TVector>(ref source, offsetBytes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadSecond<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Load<TWidth, TVector>(ref source, offsetBytes + (nuint)(TWidth.Lanes * SizeBytes));
 }
 
 /// <summary>Codes as whole numbers; what they stand for comes with their scales.</summary>
@@ -129,4 +212,18 @@ readonly struct Int8Element : IKvElement
         where TWidth : ISimdWidth<TVector>
         where TVector : struct =>
         TWidth.ToSingle(TWidth.ShiftRightSigned(TWidth.ShiftLeft(TWidth.Load8(ref source, offsetBytes), 24), 24));
+
+    public static bool LoadsEvenFirst => false;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadFirst<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Load<TWidth, TVector>(ref source, offsetBytes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector LoadSecond<TWidth, TVector>(ref byte source, nuint offsetBytes)
+        where TWidth : ISimdWidth<TVector>
+        where TVector : struct =>
+        Load<TWidth, TVector>(ref source, offsetBytes + (nuint)(TWidth.Lanes * SizeBytes));
 }

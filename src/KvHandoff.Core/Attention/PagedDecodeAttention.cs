@@ -10,7 +10,9 @@ namespace KvHandoff.Attention;
 /// <para>Rows are read in place through the block table, 8-bit rows with their scales and BF16 tails too; only orders that scatter a row's
 /// elements and microscaling groups are unpacked, tile by tile. Logits, softmax and sums are fp32. INT8 rows meet a query of 16 bits and
 /// weights of 15 bits relative to the largest of their tile; every other form meets the query as it is given.
-/// No byte behind the last visible token is read. A NaN in a visible row makes the output of its query heads NaN.</para>
+/// No byte behind the last visible token is read. A NaN in a visible row makes the output of its query
+/// heads NaN. Of several query tokens, a NaN or infinity among the values of a token that only the later ones see may reach the earlier
+/// ones too.</para>
 /// <para>The same inputs give the same bits on one instruction set, wherever the blocks lie, here and in
 /// <see cref="DecodeAttentionBatch"/> on any number of threads. Thread-safe; no managed allocation but for a thread's workspace, which
 /// grows with the largest shape that the thread has seen.</para>

@@ -6,6 +6,9 @@ namespace KvHandoff.Attention;
 /// <summary>Chooses the kernel for a form of rows.</summary>
 static unsafe class TileKernels
 {
+    // From here on unpacking a tile once is cheaper than widening its rows again for every few query rows.
+    const int ManyRows = 17;
+
     internal static TileKernel Find(in KernelTarget target, in TileShape shape)
     {
         if (NativeKernels.TryFind(target.NativeTarget, shape, out TileKernel native)) return native;
@@ -16,7 +19,26 @@ static unsafe class TileKernels
             ElementType.BFloat16 => Managed<BFloat16Element>(target.VectorBits, shape),
             ElementType.Fp8E4M3 => Managed<Fp8E4M3Element>(target.VectorBits, shape),
             ElementType.Fp8E5M2 => Managed<Fp8E5M2Element>(target.VectorBits, shape),
-            _ => Managed<Int8Element>(target.VectorBits, shape),
+            _ => Integer(target.VectorBits, shape),
+        };
+    }
+
+    static TileKernel Integer(int vectorBits, in TileShape shape)
+    {
+        if (IsMany(shape)) return Managed<Int8Element>(vectorBits, shape);
+        // Narrower vectors fit more shapes.
+        int bits = vectorBits;
+        while (bits > 0 && !IntegerTile.Fits(bits, shape.KeyDim, shape.ValueDim)) bits = bits > 128 ? bits / 2 : 0;
+        long prepared = IntegerTile.PreparedBytes(shape.Rows, shape.KeyDim);
+        return bits switch
+        {
+            512 => new TileKernel("managed integer 512", &IntegerTile<Width512, SingleMath512, IntegerTileWidth512, Vector512<uint>>.Attend, prepared,
+                &IntegerTile<Width512, SingleMath512, IntegerTileWidth512, Vector512<uint>>.Prepare),
+            256 => new TileKernel("managed integer 256", &IntegerTile<Width256, SingleMath256, IntegerTileWidth256, Vector256<uint>>.Attend, prepared,
+                &IntegerTile<Width256, SingleMath256, IntegerTileWidth256, Vector256<uint>>.Prepare),
+            128 => new TileKernel("managed integer 128", &IntegerTile<Width128, SingleMath128, IntegerTileWidth128, Vector128<uint>>.Attend, prepared,
+                &IntegerTile<Width128, SingleMath128, IntegerTileWidth128, Vector128<uint>>.Prepare),
+            _ => Managed<Int8Element>(vectorBits, shape),
         };
     }
 
@@ -29,7 +51,7 @@ static unsafe class TileKernels
             return Managed<TElement, Width256, SingleMath256, Vector256<uint>>(256, shape);
         if (vectorBits >= 128 && DirectTile<TElement, Width128, SingleMath128, Vector128<uint>>.Fits(shape.KeyDim, shape.ValueDim))
             return Managed<TElement, Width128, SingleMath128, Vector128<uint>>(128, shape);
-        return new TileKernel("managed scalar", &ScalarTile<TElement>.Attend);
+        return new TileKernel("managed scalar", &PanelTile.Attend<TElement>);
     }
 
     static TileKernel Managed<TElement, TWidth, TMath, TVector>(int bits, in TileShape shape)
@@ -37,5 +59,9 @@ static unsafe class TileKernels
         where TWidth : ISimdWidth<TVector>
         where TMath : ISingleMath<TVector>
         where TVector : struct =>
-            new TileKernel(bits switch { 512 => "managed rows 512", 256 => "managed rows 256", _ => "managed rows 128" }, &DirectTile<TElement, TWidth, TMath, TVector>.Attend);
+        IsMany(shape)
+            ? new TileKernel(bits switch { 512 => "managed panels 512", 256 => "managed panels 256", _ => "managed panels 128" }, &PanelTile<TElement, TWidth, TMath, TVector>.Attend)
+            : new TileKernel(bits switch { 512 => "managed rows 512", 256 => "managed rows 256", _ => "managed rows 128" }, &DirectTile<TElement, TWidth, TMath, TVector>.Attend);
+
+    static bool IsMany(in TileShape shape) => shape.ManyRows || shape.Rows >= ManyRows;
 }

@@ -24,20 +24,33 @@ static unsafe class TileSoftmax<TWidth, TMath, TVector>
     /// <param name="tile">The step. <c>Maximum[row]</c> and <c>Sum[row]</c> are updated.</param>
     /// <param name="row">The query row.</param>
     /// <returns>The factor for what was summed before; 1 where the maximum stays.</returns>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static float Weights(float* scores, in AttendTile tile, int row)
     {
-        (int from, int to) = TileSoftmax.Visible(tile, row);
-        int tokens = tile.Tokens, padded = (tokens + 15) & ~15;
-        if (from >= to)
-        {
-            new Span<float>(scores, padded).Clear();
-            return 1;
-        }
+        float rescale = Logits(scores, tile, row);
+        Exponentiate(scores, tile, row, rescale);
+        return rescale;
+    }
 
+    /// <summary><see cref="Weights(float*, in AttendTile, int)"/> of all query rows: the rows' chains of dependent steps overlap.</summary>
+    /// <param name="scores"><c>[Rows][64]</c>.</param>
+    /// <param name="rescales"><c>[Rows]</c>: what the other one returns.</param>
+    /// <param name="tile">The step.</param>
+    internal static void Weights(float* scores, float* rescales, in AttendTile tile)
+    {
+        for (int r = 0; r < tile.Rows; r++) rescales[r] = Logits(scores + r * AttendTile.MostTokens, tile, r);
+        for (int r = 0; r < tile.Rows; r++) Exponentiate(scores + r * AttendTile.MostTokens, tile, r, rescales[r]);
+    }
+
+    /// <summary>Turns dot products into logits, minus infinity where nothing is seen, and moves the maximum on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    static float Logits(float* scores, in AttendTile tile, int row)
+    {
+        (int from, int to) = TileSoftmax.Visible(tile, row);
+        if (from >= to) return 1;
+        int padded = (tile.Tokens + 15) & ~15;
         ref byte bytes = ref *(byte*)scores;
         nuint end = (nuint)padded * sizeof(float), step = (nuint)TWidth.Lanes * sizeof(float);
-        if (tile.KeyScales != null) MultiplyByToken(scores, tile.KeyScales, tokens);
+        if (tile.KeyScales != null) MultiplyByToken(scores, tile.KeyScales, tile.Tokens);
 
         TVector factor = TMath.Broadcast(tile.LogitFactor), largest = TMath.Broadcast(float.NegativeInfinity);
         if (tile.Cap == 0 && from == 0 && to == padded)
@@ -51,13 +64,13 @@ static unsafe class TileSoftmax<TWidth, TMath, TVector>
         }
         else
         {
-            // Positions count from 1: the comparison is signed in some widths and not in others.
             TVector position = TWidth.Load32(ref *(byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(Counting)), 0);
             TVector one = TWidth.Create(1), first = TWidth.Create((uint)from), behind = TWidth.Create((uint)to), unseen = TMath.Broadcast(float.NegativeInfinity);
             for (nuint i = 0; i < end; i += step)
             {
                 TVector logits = TWidth.MultiplySingle(TWidth.Load32(ref bytes, i), factor);
                 if (tile.Cap != 0) logits = Capped(logits, tile.Cap);
+                // position + 1 > from: positions from - 1 would not all be unsigned.
                 TVector next = TWidth.Add(position, one);
                 TVector seen = TWidth.And(TWidth.GreaterThan(next, first), TWidth.GreaterThan(behind, position));
                 logits = TWidth.Select(seen, logits, unseen);
@@ -68,20 +81,35 @@ static unsafe class TileSoftmax<TWidth, TMath, TVector>
         }
 
         float old = tile.Maximum[row], maximum = MathF.Max(old, TMath.Largest(largest));
+        if (old == maximum) return 1;
         tile.Maximum[row] = maximum;
+        return SingleMath128.PowerOf2(Vector128.Create(old - maximum).AsUInt32()).AsSingle().ToScalar();
+    }
+
+    /// <summary>Turns logits into weights and moves the sum on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    static void Exponentiate(float* scores, in AttendTile tile, int row, float rescale)
+    {
+        (int from, int to) = TileSoftmax.Visible(tile, row);
+        int padded = (tile.Tokens + 15) & ~15;
+        if (from >= to)
+        {
+            new Span<float>(scores, padded).Clear();
+            return;
+        }
+
         // Only minus infinity so far: any finite reference makes all weights zero.
-        float reference = float.IsNegativeInfinity(maximum) ? 0 : maximum;
+        float reference = float.IsNegativeInfinity(tile.Maximum[row]) ? 0 : tile.Maximum[row];
         TVector base2 = TMath.Broadcast(reference), total = default;
-        for (nuint i = 0; i < end; i += step)
+        ref byte bytes = ref *(byte*)scores;
+        for (nuint i = 0; i < (nuint)padded * sizeof(float); i += (nuint)TWidth.Lanes * sizeof(float))
         {
             TVector weights = TMath.PowerOf2(TWidth.SubtractSingle(TWidth.Load32(ref bytes, i), base2));
             TWidth.Store32(weights, ref bytes, i);
             total = TWidth.AddSingle(total, weights);
         }
 
-        float rescale = old == maximum ? 1 : SingleMath128.PowerOf2(Vector128.Create(old - reference).AsUInt32()).AsSingle().ToScalar();
         tile.Sum[row] = tile.Sum[row] * rescale + TMath.Sum(total);
-        return rescale;
     }
 
     /// <summary>Multiplies the weights of one query row by the value scales, where there are any. What the row does not see stays 0.</summary>
