@@ -22,21 +22,17 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
     internal static void Attend(AttendTile* tile)
     {
         int rows = tile->Rows, keyDim = tile->KeyDim, valueDim = tile->ValueDim, tokens = tile->Tokens;
-        float* scores = (float*)tile->Scratch, scale = scores + (long)rows * AttendTile.MostTokens;
-        float* scaledQuery = scale + ((rows + 15) & ~15), sums = scaledQuery + (long)rows * keyDim, wide = sums + (long)rows * valueDim;
+        bool fours = rows > 2;
+        int laidRows = fours ? (rows + 3) & ~3 : rows;
+        float* scores = (float*)tile->Scratch, weights = scores + (long)rows * AttendTile.MostTokens, scale = weights + (long)laidRows * AttendTile.MostTokens;
+        float* before = scale + ((rows + 15) & ~15), query = before + ((rows + 15) & ~15), sums = query + (long)laidRows * keyDim, wide = sums + (long)rows * valueDim;
         var keys = new KvRows(tile->Keys, tile->KeyStrideBytes, keyDim * TElement.SizeBytes, tokens);
         var values = new KvRows(tile->Values, tile->ValueStrideBytes, valueDim * TElement.SizeBytes, tokens);
         var nextKeys = new KvRows(tile->NextKeys, tile->KeyStrideBytes, keys.RowBytes, tile->NextTokens);
         var nextValues = new KvRows(tile->NextValues, tile->ValueStrideBytes, values.RowBytes, tile->NextTokens);
         bool widen = TElement.WidensIntoScratch && rows > RowsAtOnce;
 
-        float* query = tile->Query;
-        if (tile->KeyChannelScales is not null || (TElement.LoadsEvenFirst && !widen))
-        {
-            Arrange(query, rows, keyDim, tile->KeyChannelScales, evenFirst: TElement.LoadsEvenFirst && !widen, scaledQuery);
-            query = scaledQuery;
-        }
-
+        Arrange(tile->Query, rows, keyDim, tile->KeyChannelScales, evenFirst: TElement.LoadsEvenFirst && !widen, query);
         if (!widen) RowProducts<TWidth, TMath, TVector>.Score<TElement>(query, rows, keyDim, keys, nextKeys, scores);
         for (int from = 0; widen && from < tokens; from += WideTokens)
         {
@@ -47,10 +43,11 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
         for (int row = 0; row < rows; row++)
         {
             scale[row] = TileSoftmax<TWidth, TMath, TVector>.Weights(scores + (long)row * AttendTile.MostTokens, *tile, row);
-
             TileSoftmax<TWidth, TMath, TVector>.ScaleByToken(scores + (long)row * AttendTile.MostTokens, *tile, row);
         }
 
+        if (fours) RowProducts<TWidth, TMath, TVector>.LayTogether(scores, rows, tokens, weights);
+        else weights = scores;
         float* output = tile->Output;
         if (tile->ValueChannelScales is not null)
         {
@@ -58,16 +55,15 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
             output = sums;
         }
 
-        float* before = scaledQuery;
         if (output == sums) Buffer.MemoryCopy(scale, before, (long)rows * sizeof(float), (long)rows * sizeof(float));
 
-        if (!widen) RowProducts<TWidth, TMath, TVector>.Accumulate<TElement>(scores, scale, rows, valueDim, values, nextValues, output);
+        if (!widen) RowProducts<TWidth, TMath, TVector>.Accumulate<TElement>(weights, scale, rows, valueDim, values, nextValues, output);
         for (int from = 0; widen && from < tokens; from += WideTokens)
         {
             // Only the first half meets what was summed before.
             if (from != 0) new Span<float>(scale, rows).Fill(1);
             KvRows part = Widen(values.Part(from, Math.Min(WideTokens, tokens - from)), valueDim, wide);
-            RowProducts<TWidth, TMath, TVector>.Accumulate<Float32Element>(scores + from, scale, rows, valueDim, part, Half(nextValues, from), output);
+            RowProducts<TWidth, TMath, TVector>.Accumulate<Float32Element>(weights + 4 * from, scale, rows, valueDim, part, Half(nextValues, from), output);
         }
 
         for (int row = 0; output == sums && row < rows; row++)
@@ -112,16 +108,21 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
         return new KvRows((byte*)wide, dim * sizeof(float), dim * sizeof(float), rows.Tokens);
     }
 
-    // The query in the order of the stored rows' pairs, channel scales multiplied in.
+    // The query in the order of the stored rows' pairs, channel scales multiplied in; from three rows on, four are laid together and the last
+    // one fills up.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static void Arrange(float* query, int rows, int dim, float* channelScales, bool evenFirst, float* arranged)
     {
         nuint lane = (nuint)(TWidth.Lanes * sizeof(float)), rowBytes = (nuint)dim * sizeof(float);
-        for (int row = 0; row < rows; row++, query += dim, arranged += dim)
+        int together = rows > 2 ? 4 : 1;
+        nuint step = lane * (nuint)together;
+        for (int row = 0; row < ((rows + together - 1) & -together); row++)
         {
-            for (nuint at = 0; at < rowBytes; at += 2 * lane)
+            float* from = query + (long)Math.Min(row, rows - 1) * dim;
+            byte* to = (byte*)(arranged + (long)(row & -together) * dim) + (row & (together - 1)) * (int)lane;
+            for (nuint at = 0; at < rowBytes; at += 2 * lane, to += 2 * step)
             {
-                TVector first = TWidth.Load32(ref *(byte*)query, at), second = TWidth.Load32(ref *(byte*)query, at + lane);
+                TVector first = TWidth.Load32(ref *(byte*)from, at), second = TWidth.Load32(ref *(byte*)from, at + lane);
                 if (channelScales is not null)
                 {
                     first = TWidth.MultiplySingle(first, TWidth.Load32(ref *(byte*)channelScales, at));
@@ -129,8 +130,8 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
                 }
 
                 if (evenFirst) TWidth.Unzip(first, second, out first, out second);
-                TWidth.Store32(first, ref *(byte*)arranged, at);
-                TWidth.Store32(second, ref *(byte*)arranged, at + lane);
+                TWidth.Store32(first, ref *to, 0);
+                TWidth.Store32(second, ref *to, step);
             }
         }
     }

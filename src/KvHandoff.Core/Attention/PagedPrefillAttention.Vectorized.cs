@@ -50,7 +50,8 @@ public sealed unsafe partial class PagedPrefillAttention
         long at = (long)first * chunk.QueryHeads;
         AttentionPass.Arrange(work, head, new ReadOnlySpan<float>(chunk.Query + at * dim, rows * dim), query);
         // Tiles start at fixed places: what lies before the window is masked, not left out, so that sums are taken in the same order.
-        int start = plan.StartToken / AttendTile.MostTokens * AttendTile.MostTokens;
+        int block = plan.StartToken / view.Geometry.BlockTokens * view.Geometry.BlockTokens, tile = view.Group.TileTokens;
+        int start = block + (plan.StartToken - block) / tile * tile;
         AttentionPass.Attend(view, work, (start, plan.EndToken), (head, head + 1), query, state, memory);
         AttentionPass.Join(view, work, head, chunk.Options.Sinks.Span, state, parts: 1, partBytes: 0,
             new Span<float>(chunk.Output + at * dim, rows * dim), new Span<float>(chunk.LogSumExp + at, rows));

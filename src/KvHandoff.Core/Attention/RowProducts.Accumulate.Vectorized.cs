@@ -1,11 +1,32 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using KvHandoff.Numerics;
 
 namespace KvHandoff.Attention;
 
 static unsafe partial class RowProducts<TWidth, TMath, TVector>
 {
+    /// <summary>Lays the weights of four query rows together: <c>[token][4]</c> for rows 0 to 3, then for the next four.</summary>
+    internal static void LayTogether(float* weights, int group, int tokens, float* together)
+    {
+        for (int g = 0; g < group; g += 4, together += 4 * ScoreStride)
+        {
+            float* w0 = weights + g * ScoreStride, w1 = weights + Math.Min(g + 1, group - 1) * ScoreStride;
+            float* w2 = weights + Math.Min(g + 2, group - 1) * ScoreStride, w3 = weights + Math.Min(g + 3, group - 1) * ScoreStride;
+            for (int t = 0; t < tokens; t += 4)
+            {
+                Vector128<float> a = Vector128.Load(w0 + t), b = Vector128.Load(w1 + t), c = Vector128.Load(w2 + t), d = Vector128.Load(w3 + t);
+                SingleMath128.Transpose(ref a, ref b, ref c, ref d);
+                a.Store(together + 4 * t);
+                b.Store(together + 4 * t + 4);
+                c.Store(together + 4 * t + 8);
+                d.Store(together + 4 * t + 12);
+            }
+        }
+    }
+
     /// <summary>Adds the rows, each times its weight, to <c>result[query row][dim]</c>, which is first multiplied by <c>scale[query row]</c>.</summary>
+    /// <remarks>The weights of more than two rows are laid together.</remarks>
     internal static void Accumulate<TElement>(float* weights, float* scale, int group, int dim, in KvRows values, in KvRows next, float* result)
         where TElement : IKvElement
     {
@@ -33,21 +54,21 @@ static unsafe partial class RowProducts<TWidth, TMath, TVector>
                 Scaled<TElement>(r1, scale[h1], out TVector a1, out TVector b1);
                 Scaled<TElement>(r2, scale[h2], out TVector a2, out TVector b2);
                 Scaled<TElement>(r3, scale[h3], out TVector a3, out TVector b3);
-                float* w0 = weights + g * ScoreStride, w1 = weights + h1 * ScoreStride, w2 = weights + h2 * ScoreStride, w3 = weights + h3 * ScoreStride;
+                float* p = weights + (long)g * ScoreStride;
                 byte* v = values.First + column * TElement.SizeBytes;
-                for (nint t = 0; t < tokens; t++, v += stride)
+                for (nint t = 0; t < tokens; t++, v += stride, p += 4)
                 {
                     TVector x = TElement.LoadFirst<TWidth, TVector>(ref *v, 0), y = TElement.LoadSecond<TWidth, TVector>(ref *v, 0);
-                    TVector w = TMath.Broadcast(w0[t]);
+                    TVector w = TMath.Broadcast(p[0]);
                     a0 = TMath.MultiplyAdd(x, w, a0);
                     b0 = TMath.MultiplyAdd(y, w, b0);
-                    w = TMath.Broadcast(w1[t]);
+                    w = TMath.Broadcast(p[1]);
                     a1 = TMath.MultiplyAdd(x, w, a1);
                     b1 = TMath.MultiplyAdd(y, w, b1);
-                    w = TMath.Broadcast(w2[t]);
+                    w = TMath.Broadcast(p[2]);
                     a2 = TMath.MultiplyAdd(x, w, a2);
                     b2 = TMath.MultiplyAdd(y, w, b2);
-                    w = TMath.Broadcast(w3[t]);
+                    w = TMath.Broadcast(p[3]);
                     a3 = TMath.MultiplyAdd(x, w, a3);
                     b3 = TMath.MultiplyAdd(y, w, b3);
                 }

@@ -8,7 +8,11 @@ namespace KvHandoff.Attention;
 /// Products of stored rows with query rows and with weights, straight from where the rows lie. Each keeps eight sums in registers, enough
 /// to hide the latency of two multiply-adds a cycle: four query rows by two, two by four, or one by eight.
 /// </summary>
-/// <remarks>Rows are whole pairs of vectors, in the order of <see cref="IKvElement.LoadFirst"/>; so is the query.</remarks>
+/// <remarks>
+/// Rows are whole pairs of vectors, in the order of <see cref="IKvElement.LoadFirst"/>; so is the query. From three query rows on, four are
+/// laid together, vector by vector, and so are their weights, token by token: loads at equal places of rows would meet in the same bank of
+/// the first-level cache.
+/// </remarks>
 static unsafe partial class RowProducts<TWidth, TMath, TVector>
     where TWidth : ISimdWidth<TVector>
     where TMath : ISingleMath<TVector>
@@ -40,9 +44,9 @@ static unsafe partial class RowProducts<TWidth, TMath, TVector>
             for (int g = 0; g < group; g += 4)
             {
                 int h1 = Math.Min(g + 1, group - 1), h2 = Math.Min(g + 2, group - 1), h3 = Math.Min(g + 3, group - 1);
-                float* q0 = query + g * dim, q1 = query + h1 * dim, q2 = query + h2 * dim, q3 = query + h3 * dim;
-                Dot4x2<TElement>(q0, q1, q2, q3, dim, k0, k1, out Vector128<float> s0, out Vector128<float> s1);
-                Dot4x2<TElement>(q0, q1, q2, q3, dim, k2, k3, out Vector128<float> s2, out Vector128<float> s3);
+                float* q = query + (long)g * dim;
+                Dot4x2<TElement>(q, dim, k0, k1, out Vector128<float> s0, out Vector128<float> s1);
+                Dot4x2<TElement>(q, dim, k2, k3, out Vector128<float> s2, out Vector128<float> s3);
                 SingleMath128.Transpose(ref s0, ref s1, ref s2, ref s3);
                 float* s = scores + t;
                 s3.Store(s + h3 * ScoreStride);
@@ -55,40 +59,41 @@ static unsafe partial class RowProducts<TWidth, TMath, TVector>
 
     // Four query rows with two stored ones: sums of the four for each.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static void Dot4x2<TElement>(float* q0, float* q1, float* q2, float* q3, int dim, byte* k0, byte* k1, out Vector128<float> first, out Vector128<float> second)
+    static void Dot4x2<TElement>(float* query, int dim, byte* k0, byte* k1, out Vector128<float> first, out Vector128<float> second)
         where TElement : IKvElement
     {
         TVector a0 = default, a1 = default, a2 = default, a3 = default, b0 = default, b1 = default, b2 = default, b3 = default;
-        nuint lane = (nuint)(TWidth.Lanes * sizeof(float)), bytes = (nuint)dim * sizeof(float), at = 0;
-        for (nuint i = 0; i < bytes; i += 2 * lane, at += (nuint)(2 * TWidth.Lanes * TElement.SizeBytes))
+        nuint lane = (nuint)(TWidth.Lanes * sizeof(float)), end = (nuint)dim * (nuint)TElement.SizeBytes;
+        ref byte q = ref *(byte*)query;
+        for (nuint at = 0, i = 0; at < end; at += (nuint)(2 * TWidth.Lanes * TElement.SizeBytes), i += 8 * lane)
         {
             TVector x = TElement.LoadFirst<TWidth, TVector>(ref *k0, at), y = TElement.LoadFirst<TWidth, TVector>(ref *k1, at);
-            TVector q = TWidth.Load32(ref *(byte*)q0, i);
-            a0 = TMath.MultiplyAdd(x, q, a0);
-            b0 = TMath.MultiplyAdd(y, q, b0);
-            q = TWidth.Load32(ref *(byte*)q1, i);
-            a1 = TMath.MultiplyAdd(x, q, a1);
-            b1 = TMath.MultiplyAdd(y, q, b1);
-            q = TWidth.Load32(ref *(byte*)q2, i);
-            a2 = TMath.MultiplyAdd(x, q, a2);
-            b2 = TMath.MultiplyAdd(y, q, b2);
-            q = TWidth.Load32(ref *(byte*)q3, i);
-            a3 = TMath.MultiplyAdd(x, q, a3);
-            b3 = TMath.MultiplyAdd(y, q, b3);
+            TVector p = TWidth.Load32(ref q, i);
+            a0 = TMath.MultiplyAdd(x, p, a0);
+            b0 = TMath.MultiplyAdd(y, p, b0);
+            p = TWidth.Load32(ref q, i + lane);
+            a1 = TMath.MultiplyAdd(x, p, a1);
+            b1 = TMath.MultiplyAdd(y, p, b1);
+            p = TWidth.Load32(ref q, i + 2 * lane);
+            a2 = TMath.MultiplyAdd(x, p, a2);
+            b2 = TMath.MultiplyAdd(y, p, b2);
+            p = TWidth.Load32(ref q, i + 3 * lane);
+            a3 = TMath.MultiplyAdd(x, p, a3);
+            b3 = TMath.MultiplyAdd(y, p, b3);
             x = TElement.LoadSecond<TWidth, TVector>(ref *k0, at);
             y = TElement.LoadSecond<TWidth, TVector>(ref *k1, at);
-            q = TWidth.Load32(ref *(byte*)q0, i + lane);
-            a0 = TMath.MultiplyAdd(x, q, a0);
-            b0 = TMath.MultiplyAdd(y, q, b0);
-            q = TWidth.Load32(ref *(byte*)q1, i + lane);
-            a1 = TMath.MultiplyAdd(x, q, a1);
-            b1 = TMath.MultiplyAdd(y, q, b1);
-            q = TWidth.Load32(ref *(byte*)q2, i + lane);
-            a2 = TMath.MultiplyAdd(x, q, a2);
-            b2 = TMath.MultiplyAdd(y, q, b2);
-            q = TWidth.Load32(ref *(byte*)q3, i + lane);
-            a3 = TMath.MultiplyAdd(x, q, a3);
-            b3 = TMath.MultiplyAdd(y, q, b3);
+            p = TWidth.Load32(ref q, i + 4 * lane);
+            a0 = TMath.MultiplyAdd(x, p, a0);
+            b0 = TMath.MultiplyAdd(y, p, b0);
+            p = TWidth.Load32(ref q, i + 5 * lane);
+            a1 = TMath.MultiplyAdd(x, p, a1);
+            b1 = TMath.MultiplyAdd(y, p, b1);
+            p = TWidth.Load32(ref q, i + 6 * lane);
+            a2 = TMath.MultiplyAdd(x, p, a2);
+            b2 = TMath.MultiplyAdd(y, p, b2);
+            p = TWidth.Load32(ref q, i + 7 * lane);
+            a3 = TMath.MultiplyAdd(x, p, a3);
+            b3 = TMath.MultiplyAdd(y, p, b3);
         }
 
         first = TMath.Sum4(a0, a1, a2, a3);
