@@ -37,7 +37,7 @@ volatile float sink;
 #if defined(__x86_64__)
 
 #define KVHK_TWELVE(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11)
-#define KVHK_CLOBBERED                                                                                                        \
+#define KVHK_CLOBBERED \
     "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "memory"
 
 __attribute__((target("avx2,fma"))) double fma_lanes_256(int rounds) {
@@ -127,8 +127,13 @@ void measure(const setup& s, int rounds) {
         const float x = normal(random);
         uint32_t bits;
         std::memcpy(&bits, &x, 4);
-        const uint32_t codes[] = {0, bits, 0x3000 | (bits >> 16 & 0x83FF), bits >> 16, (bits >> 24 & 0x80) | (0x28 + (bits >> 18 & 31)),
-                                  (bits >> 24 & 0x80) | (0x34 + (bits >> 18 & 15)), (uint32_t)(uint8_t)(int8_t)(x * 30)};
+        const uint32_t codes[] = {0,
+                                  bits,
+                                  0x3000 | (bits >> 16 & 0x83FF),
+                                  bits >> 16,
+                                  (bits >> 24 & 0x80) | (0x28 + (bits >> 18 & 31)),
+                                  (bits >> 24 & 0x80) | (0x34 + (bits >> 18 & 15)),
+                                  (uint32_t)(uint8_t)(int8_t)(x * 30)};
         std::memcpy(cache.data + i, &codes[s.element], size);
     }
     for (int64_t i = 4 * item_bytes; i < total; i += item_bytes) std::memcpy(cache.data + i, cache.data + i % (4 * item_bytes), item_bytes);
@@ -140,7 +145,8 @@ void measure(const setup& s, int rounds) {
     kvhk_attention_kernel kernel;
     if (kvhk_find_attention_kernel(kvhk_chosen_target(), &shape, &kernel) != 0) return;
     const size_t query_floats = (size_t)s.group * s.key_dim, output_floats = (size_t)s.group * s.value_dim;
-    aligned_array<float> query(query_floats * s.kv_heads), output(output_floats * s.kv_heads), maximum(s.group * s.kv_heads), sum(s.group * s.kv_heads);
+    aligned_array<float> query(query_floats * s.kv_heads), output(output_floats * s.kv_heads), maximum(s.group * s.kv_heads),
+        sum(s.group * s.kv_heads);
     const size_t prepared_bytes = (size_t)(kernel.prepared_bytes + 63) / 64 * 64;
     aligned_array<uint8_t> prepared(prepared_bytes * s.kv_heads + 64), scratch((size_t)kvhk_scratch_bytes(s.group, s.key_dim, s.value_dim));
     for (size_t i = 0; i < query_floats * s.kv_heads; i++) query.data[i] = normal(random);
@@ -154,7 +160,9 @@ void measure(const setup& s, int rounds) {
         std::fill(sum.data, sum.data + s.group * s.kv_heads, 0.0f);
         std::fill(output.data, output.data + output_floats * s.kv_heads, 0.0f);
         const int items = blocks * s.kv_heads;
-        const auto item_at = [&](int i) { return cache.data + ((int64_t)order[i / s.kv_heads] * s.kv_heads + i % s.kv_heads) * item_bytes; };
+        const auto item_at = [&](int i) {
+            return cache.data + ((int64_t)order[i / s.kv_heads] * s.kv_heads + i % s.kv_heads) * item_bytes;
+        };
         for (int i = 0; i < items; i++) {
             const int h = i % s.kv_heads;
             const uint8_t *item = item_at(i), *next = i + 1 < items ? item_at(i + 1) : nullptr;
@@ -208,8 +216,8 @@ void measure(const setup& s, int rounds) {
         to_fma.push_back(multiply_adds / seconds.back() / peak);
     }
     std::printf("%-28s %-22s %9.3f ms %7.2f GB/s %6.1f %% of read (%5.1f GB/s) %6.1f %% of FMA peak %7.2f tokens/us\n", s.name, kernel.name,
-                1e3 * median(seconds), 1e-9 * (double)total / median(seconds), 100 * median(to_read), 1e-9 * (double)total / median(read_seconds),
-                100 * median(to_fma), 1e-6 * s.tokens / median(seconds));
+                1e3 * median(seconds), 1e-9 * (double)total / median(seconds), 100 * median(to_read),
+                1e-9 * (double)total / median(read_seconds), 100 * median(to_fma), 1e-6 * s.tokens / median(seconds));
     std::fflush(stdout);
 }
 
@@ -227,17 +235,20 @@ int main(int count, char** arguments) {
         int element, weights;
         bool row_scales, key_channel_scales;
     };
-    constexpr kind kinds[] = {{"bf16", KVHK_BF16, KVHK_WEIGHTS_BF16, false, false}, {"bf16 exact", KVHK_BF16, KVHK_WEIGHTS_FP32, false, false},
-                              {"fp8", KVHK_FP8_E4M3, KVHK_WEIGHTS_BF16, true, false}, {"int8", KVHK_INT8, KVHK_WEIGHTS_FP32, true, false},
-                              {"int8 channels", KVHK_INT8, KVHK_WEIGHTS_FP32, true, true}, {"fp16", KVHK_FP16, KVHK_WEIGHTS_FP32, false, false},
-                              {"fp32", KVHK_FP32, KVHK_WEIGHTS_FP32, false, false}};
+    constexpr kind kinds[] = {
+        {"bf16", KVHK_BF16, KVHK_WEIGHTS_BF16, false, false},        {"bf16 exact", KVHK_BF16, KVHK_WEIGHTS_FP32, false, false},
+        {"fp8", KVHK_FP8_E4M3, KVHK_WEIGHTS_BF16, true, false},      {"int8", KVHK_INT8, KVHK_WEIGHTS_FP32, true, false},
+        {"int8 channels", KVHK_INT8, KVHK_WEIGHTS_FP32, true, true}, {"fp16", KVHK_FP16, KVHK_WEIGHTS_FP32, false, false},
+        {"fp32", KVHK_FP32, KVHK_WEIGHTS_FP32, false, false}};
     for (int tokens : {1024, 65536}) {
         for (int group : {8, 1, 4}) {
             for (const kind& k : kinds) {
                 if (group != 8 && (tokens > 1024 || k.element == KVHK_FP32 || k.element == KVHK_FP16)) continue;
-                const std::string name = std::string(k.name) + " " + std::to_string(8 * group) + "q/8kv/128 " + std::to_string(tokens / 1024) + "K";
+                const std::string name =
+                    std::string(k.name) + " " + std::to_string(8 * group) + "q/8kv/128 " + std::to_string(tokens / 1024) + "K";
                 if (name.find(only) == std::string::npos) continue;
-                measure({name.c_str(), k.element, k.weights, 8, group, 128, 128, tokens, false, k.row_scales, k.key_channel_scales}, rounds);
+                measure({name.c_str(), k.element, k.weights, 8, group, 128, 128, tokens, false, k.row_scales, k.key_channel_scales},
+                        rounds);
             }
         }
     }

@@ -28,7 +28,8 @@ bool find_few(const kvhk_attention_shape& shape, kvhk_attention_kernel& kernel) 
         case KVHK_BF16: return offer<few<bf16_element>>(shape, "avx512 bf16", kernel);
         case KVHK_FP8_E4M3: return offer<few_e4m3>(shape, "avx512 fp8-e4m3", kernel);
         case KVHK_FP8_E5M2: return offer<few<e5m2_element>>(shape, "avx512 fp8-e5m2", kernel);
-        case KVHK_INT8: return offer<int8_rows<ops>>(shape, "avx512 int8", kernel) || offer<few<int8_element>>(shape, "avx512 int8 as fp32", kernel);
+        case KVHK_INT8:
+            return offer<int8_rows<ops>>(shape, "avx512 int8", kernel) || offer<few<int8_element>>(shape, "avx512 int8 as fp32", kernel);
         default: return false;
     }
 }

@@ -41,9 +41,7 @@ int32_t kvhk_target_count(void) { return target_count; }
 
 const char* kvhk_target_name(int32_t index) { return exists(index) ? targets[index].name : nullptr; }
 
-int32_t kvhk_target_supported(int32_t index) {
-    return exists(index) && targets[index].supported(kvhk::detect_cpu_features()) ? 1 : 0;
-}
+int32_t kvhk_target_supported(int32_t index) { return exists(index) && targets[index].supported(kvhk::detect_cpu_features()) ? 1 : 0; }
 
 int32_t kvhk_chosen_target(void) {
     const char* forced = getenv("KVHANDOFF_KERNELS");

@@ -56,7 +56,7 @@ struct int8_element {
 
 // Channels that one load covers.
 template <class O, class E>
-constexpr int load_channels = E::vectors * O::lanes;
+constexpr int load_channels = E::vectors* O::lanes;
 
 // fp32 channels in the order in which rows of the element are loaded, and back.
 template <class O, int Vectors>

@@ -21,17 +21,23 @@ struct few_rows {
     KVHK_INLINE static void score_tile(const kvhk_attend_tile& tile, const float* query, int token, float* scores) {
         constexpr int tokens = O::sums / Width;
         const uint8_t* rows[tokens];
-        KVHK_UNROLL for (int t = 0; t < tokens; t++) rows[t] = row_at(tile.keys, tile.key_stride, token + t, tile.tokens);
+        KVHK_UNROLL
+        for (int t = 0; t < tokens; t++) rows[t] = row_at(tile.keys, tile.key_stride, token + t, tile.tokens);
         f sums[O::sums];
-        KVHK_UNROLL for (int i = 0; i < O::sums; i++) sums[i] = O::zero();
+        KVHK_UNROLL
+        for (int i = 0; i < O::sums; i++) sums[i] = O::zero();
         const int64_t end = (int64_t)tile.key_dim * E::bytes;
         for (int64_t at = 0; at < end; at += channels * E::bytes, query += channels * Width) {
             f x[tokens][E::vectors];
-            KVHK_UNROLL for (int t = 0; t < tokens; t++) E::load(rows[t] + at, x[t]);
-            KVHK_UNROLL for (int v = 0; v < E::vectors; v++) {
-                KVHK_UNROLL for (int h = 0; h < Width; h++) {
+            KVHK_UNROLL
+            for (int t = 0; t < tokens; t++) E::load(rows[t] + at, x[t]);
+            KVHK_UNROLL
+            for (int v = 0; v < E::vectors; v++) {
+                KVHK_UNROLL
+                for (int h = 0; h < Width; h++) {
                     const f q = O::load(query + (v * Width + h) * O::lanes);
-                    KVHK_UNROLL for (int t = 0; t < tokens; t++) sums[t * Width + h] = O::fma(x[t][v], q, sums[t * Width + h]);
+                    KVHK_UNROLL
+                    for (int t = 0; t < tokens; t++) sums[t * Width + h] = O::fma(x[t][v], q, sums[t * Width + h]);
                 }
             }
         }
@@ -52,10 +58,13 @@ struct few_rows {
                                             const float* decay, float* const (&out)[Rows], row_prefetch& next) {
         constexpr float shrink = E::exponent == 0 ? 1.0f : 0x1p-40f, grow = E::exponent == 0 ? 1.0f : 0x1p40f;
         f sums[Rows][Loads][E::vectors];
-        KVHK_UNROLL for (int h = 0; h < Rows; h++) {
-            KVHK_UNROLL for (int l = 0; l < Loads; l++) {
+        KVHK_UNROLL
+        for (int h = 0; h < Rows; h++) {
+            KVHK_UNROLL
+            for (int l = 0; l < Loads; l++) {
                 load_ordered<O>(out[h] + channel + l * channels, sums[h][l]);
-                KVHK_UNROLL for (int v = 0; v < E::vectors; v++) {
+                KVHK_UNROLL
+                for (int v = 0; v < E::vectors; v++) {
                     const f start = O::mul(sums[h][l][v], O::set(decay[h] * shrink));
                     sums[h][l][v] = tile.value_channel_scales == nullptr ? start : O::zero();
                 }
@@ -64,11 +73,15 @@ struct few_rows {
         const uint8_t* row = tile.values + (int64_t)channel * E::bytes + from * tile.value_stride;
         const auto add_token = [&](int t) {
             f x[Loads][E::vectors];
-            KVHK_UNROLL for (int l = 0; l < Loads; l++) E::load(row + l * channels * E::bytes, x[l]);
-            KVHK_UNROLL for (int h = 0; h < Rows; h++) {
+            KVHK_UNROLL
+            for (int l = 0; l < Loads; l++) E::load(row + l * channels * E::bytes, x[l]);
+            KVHK_UNROLL
+            for (int h = 0; h < Rows; h++) {
                 const f weight = O::broadcast(weights + t * Width + h);
-                KVHK_UNROLL for (int l = 0; l < Loads; l++) {
-                    KVHK_UNROLL for (int v = 0; v < E::vectors; v++) sums[h][l][v] = O::fma(x[l][v], weight, sums[h][l][v]);
+                KVHK_UNROLL
+                for (int l = 0; l < Loads; l++) {
+                    KVHK_UNROLL
+                    for (int v = 0; v < E::vectors; v++) sums[h][l][v] = O::fma(x[l][v], weight, sums[h][l][v]);
                 }
             }
             row += tile.value_stride;
@@ -76,18 +89,22 @@ struct few_rows {
         int t = from;
         for (; t + prefetch_tokens <= to; t += prefetch_tokens) {
             next.step();
-            KVHK_UNROLL for (int i = 0; i < prefetch_tokens; i++) add_token(t + i);
+            KVHK_UNROLL
+            for (int i = 0; i < prefetch_tokens; i++) add_token(t + i);
         }
         for (; t < to; t++) add_token(t);
-        KVHK_UNROLL for (int h = 0; h < Rows; h++) {
-            KVHK_UNROLL for (int l = 0; l < Loads; l++) {
+        KVHK_UNROLL
+        for (int h = 0; h < Rows; h++) {
+            KVHK_UNROLL
+            for (int l = 0; l < Loads; l++) {
                 const int c = channel + l * channels;
                 f old[E::vectors], scales[E::vectors];
                 if (tile.value_channel_scales != nullptr) {
                     load_ordered<O>(out[h] + c, old);
                     load_ordered<O>(tile.value_channel_scales + c, scales);
                 }
-                KVHK_UNROLL for (int v = 0; v < E::vectors; v++) {
+                KVHK_UNROLL
+                for (int v = 0; v < E::vectors; v++) {
                     if constexpr (E::exponent != 0) sums[h][l][v] = O::mul(sums[h][l][v], O::set(grow));
                     if (tile.value_channel_scales == nullptr) continue;
                     sums[h][l][v] = O::fma(sums[h][l][v], scales[v], O::mul(old[v], O::set(decay[h])));
@@ -111,7 +128,8 @@ struct few_rows {
         const auto add_channels = [&](auto count, int c) {
             for (int h = 0; h < rows; h += tile_h) {
                 float* tile_out[tile_h];
-                KVHK_UNROLL for (int i = 0; i < tile_h; i++) tile_out[i] = out[h + i];
+                KVHK_UNROLL
+                for (int i = 0; i < tile_h; i++) tile_out[i] = out[h + i];
                 accumulate_tile<Width, tile_h, decltype(count)::value>(tile, from, to, c, weights + h, decay + h, tile_out, next);
             }
         };
@@ -122,6 +140,13 @@ struct few_rows {
         }
     }
 
+    // Prefetching steps of accumulate.
+    template <int Width>
+    static int64_t value_steps(const kvhk_attend_tile& tile, int rows) {
+        const int loads = tile.value_dim / channels, tiles = loads / tile_loads<Width> + loads % tile_loads<Width>;
+        return (int64_t)((rows + tile_rows<Width> - 1) / tile_rows<Width>)*tiles * (tile.tokens / prefetch_tokens);
+    }
+
     // Whether a value is infinite or NaN. Only tiles with masks ask: 0 times such a value is NaN.
     static bool any_not_finite(const kvhk_attend_tile& tile) {
         f zeros = O::zero();
@@ -130,7 +155,8 @@ struct few_rows {
             for (int c = 0; c < tile.value_dim; c += channels) {
                 f x[E::vectors];
                 E::load(row + (int64_t)c * E::bytes, x);
-                KVHK_UNROLL for (int v = 0; v < E::vectors; v++) zeros = O::fma(x[v], O::zero(), zeros);
+                KVHK_UNROLL
+                for (int v = 0; v < E::vectors; v++) zeros = O::fma(x[v], O::zero(), zeros);
             }
         }
         return O::any_nan(zeros);
@@ -138,7 +164,8 @@ struct few_rows {
 
     // Each row on its own, over the tokens that it sees.
     template <int Width>
-    static void accumulate_seen(const kvhk_attend_tile& tile, int first, int rows, const float* weights, const float* decay, row_prefetch& next) {
+    static void accumulate_seen(const kvhk_attend_tile& tile, int first, int rows, const float* weights, const float* decay,
+                                row_prefetch& next) {
         for (int h = 0; h < rows; h++) {
             const int from = most(0, tile.visible_from[first + h]), to = least(tile.tokens, tile.visible_to[first + h]);
             float own[KVHK_MOST_TOKENS];
@@ -153,17 +180,16 @@ struct few_rows {
         constexpr float weight_factor = E::exponent == 0 ? 1.0f : 0x1p80f;
         float* const all_scores = (float*)scratch;
         float* const spare_row = all_scores + (int64_t)padded_rows(tile.rows) * KVHK_MOST_TOKENS;
-        int64_t steps = 0, value_steps = 0;
+        int64_t steps = 0, all_value_steps = 0;
         for_each_group(tile.rows, [&](auto width, int, int rows) {
             constexpr int w = decltype(width)::value;
             steps += (tile.tokens * w + O::sums - 1) / O::sums;
-            const int tiles = tile.value_dim / (channels * tile_loads<w>)+tile.value_dim / channels % tile_loads<w>;
-            value_steps += (rows + tile_rows<w> - 1) / tile_rows<w> * tiles * (tile.tokens / prefetch_tokens);
+            all_value_steps += value_steps<w>(tile, rows);
         });
         row_prefetch next_keys(tile.next_keys, tile.key_stride, (int64_t)tile.key_dim * E::bytes, tile.next_tokens, steps);
         const bool shared = tile.next_values == tile.next_keys;
-        row_prefetch next_values(shared ? nullptr : tile.next_values, tile.value_stride, (int64_t)tile.value_dim * E::bytes, tile.next_tokens,
-                                 value_steps);
+        row_prefetch next_values(shared ? nullptr : tile.next_values, tile.value_stride, (int64_t)tile.value_dim * E::bytes,
+                                 tile.next_tokens, all_value_steps);
 
         float* scores = all_scores;
         for_each_group(tile.rows, [&](auto width, int, int) {
@@ -185,7 +211,8 @@ struct few_rows {
                 accumulate_seen<w>(tile, first, rows, scores, decay, next_values);
             } else {
                 float* out[w];
-                KVHK_UNROLL for (int h = 0; h < w; h++) out[h] = h < rows ? tile.output + (int64_t)(first + h) * tile.value_dim : spare_row;
+                KVHK_UNROLL
+                for (int h = 0; h < w; h++) out[h] = h < rows ? tile.output + (int64_t)(first + h) * tile.value_dim : spare_row;
                 accumulate<w>(tile, 0, tile.tokens, scores, decay, out, rows, next_values);
             }
             scores += w * KVHK_MOST_TOKENS;

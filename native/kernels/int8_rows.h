@@ -14,8 +14,8 @@ template <class O>
 struct int8_rows {
     using f = typename O::f;
     using i = typename O::i;
-    static constexpr int words = O::words;              // channels that one load covers
-    static constexpr int value_vectors = 2;             // words of two tokens in turn
+    static constexpr int words = O::words;   // channels that one load covers
+    static constexpr int value_vectors = 2;  // words of two tokens in turn
     static constexpr int sums = O::sums;
 
     // 128 * 32767 * dim has to stay below 2^31.
@@ -68,15 +68,21 @@ struct int8_rows {
         for (int token = 0; token < tile.tokens; token += tokens) {
             next.step();
             const uint8_t* rows[tokens];
-            KVHK_UNROLL for (int t = 0; t < tokens; t++) rows[t] = row_at(tile.keys, tile.key_stride, token + t, tile.tokens);
+            KVHK_UNROLL
+            for (int t = 0; t < tokens; t++) rows[t] = row_at(tile.keys, tile.key_stride, token + t, tile.tokens);
             i total[sums];
-            KVHK_UNROLL for (int k = 0; k < sums; k++) total[k] = O::izero();
+            KVHK_UNROLL
+            for (int k = 0; k < sums; k++) total[k] = O::izero();
             const int16_t* q = query;
             for (int d = 0; d < tile.key_dim; d += words, q += words * Width) {
                 i x[tokens];
-                KVHK_UNROLL for (int t = 0; t < tokens; t++) x[t] = O::widen(rows[t] + d);
-                KVHK_UNROLL for (int h = 0; h < Width; h++) {
-                    KVHK_UNROLL for (int t = 0; t < tokens; t++) total[t * Width + h] = O::dot(total[t * Width + h], x[t], O::load_words(q + h * words));
+                KVHK_UNROLL
+                for (int t = 0; t < tokens; t++) x[t] = O::widen(rows[t] + d);
+                KVHK_UNROLL
+                for (int h = 0; h < Width; h++) {
+                    KVHK_UNROLL
+                    for (int t = 0; t < tokens; t++)
+                        total[t * Width + h] = O::dot(total[t * Width + h], x[t], O::load_words(q + h * words));
                 }
             }
             O::store_sums(scores + token * Width, total);
@@ -89,9 +95,11 @@ struct int8_rows {
         constexpr int period = pattern_vectors<O, Width>, lanes = O::lanes;
         const int vectors = (int)round_up(tokens, lanes) * Width / lanes;
         f largest[period], zeros = O::zero();
-        KVHK_UNROLL for (int k = 0; k < period; k++) largest[k] = O::zero();
+        KVHK_UNROLL
+        for (int k = 0; k < period; k++) largest[k] = O::zero();
         for (int v = 0; v < vectors; v += period) {
-            KVHK_UNROLL for (int k = 0; k < period; k++) {
+            KVHK_UNROLL
+            for (int k = 0; k < period; k++) {
                 const f weight = O::load(weights + (v + k) * lanes);
                 largest[k] = O::max(largest[k], O::abs(weight));
                 zeros = O::fma(weight, O::zero(), zeros);
@@ -99,7 +107,8 @@ struct int8_rows {
         }
         fold<O, Width>(largest, [](f a, f b) { return O::max(a, b); });
         alignas(64) float up[most(Width, O::lanes)];
-        KVHK_UNROLL for (int k = 0; k < period; k++) O::store(up + k * lanes, largest[k]);
+        KVHK_UNROLL
+        for (int k = 0; k < period; k++) O::store(up + k * lanes, largest[k]);
         const bool finite = !O::any_nan(zeros);
         for (int h = 0; h < Width; h++) {
             float sum = 0;
@@ -110,44 +119,62 @@ struct int8_rows {
         }
         for (int h = 0; h < most(Width, lanes); h++) up[h] = up[h] >= 1e-30f ? largest_word / up[h] : 0;
         f factor[period];
-        KVHK_UNROLL for (int k = 0; k < period; k++) factor[k] = O::load(up + k * lanes);
+        KVHK_UNROLL
+        for (int k = 0; k < period; k++) factor[k] = O::load(up + k * lanes);
         alignas(64) int32_t rounded[KVHK_MOST_TOKENS * Width];
         for (int v = 0; v < vectors; v++) O::store_rounded(rounded + v * lanes, O::mul(O::load(weights + v * lanes), factor[v % period]));
         // Up to the next even number of tokens, which is in the vectors.
         for (int t = 0; t < (tokens + 1) / 2; t++) {
-            KVHK_UNROLL for (int h = 0; h < Width; h++) {
+            KVHK_UNROLL
+            for (int h = 0; h < Width; h++) {
                 pairs[t * Width + h] = (rounded[2 * t * Width + h] & 0xFFFF) | (int32_t)((uint32_t)rounded[(2 * t + 1) * Width + h] << 16);
             }
         }
     }
 
     template <int Width, int Rows, int Loads>
-    KVHK_INLINE static void accumulate_tile(const kvhk_attend_tile& tile, int channel, const int32_t* pairs, const float* factors, const float* decay,
-                                            float* const (&out)[Rows], row_prefetch& next) {
+    KVHK_INLINE static void accumulate_tile(const kvhk_attend_tile& tile, int channel, const int32_t* pairs, const float* factors,
+                                            const float* decay, float* const (&out)[Rows], row_prefetch& next) {
         i total[Rows][Loads][value_vectors];
-        KVHK_UNROLL for (int h = 0; h < Rows; h++) {
-            KVHK_UNROLL for (int l = 0; l < Loads; l++) {
-                KVHK_UNROLL for (int v = 0; v < value_vectors; v++) total[h][l][v] = O::izero();
+        KVHK_UNROLL
+        for (int h = 0; h < Rows; h++) {
+            KVHK_UNROLL
+            for (int l = 0; l < Loads; l++) {
+                KVHK_UNROLL
+                for (int v = 0; v < value_vectors; v++) total[h][l][v] = O::izero();
             }
         }
         const uint8_t* row = tile.values + channel;
-        const int count = (tile.tokens + 1) / 2;
-        for (int pair = 0; pair < count; pair++, row += 2 * tile.value_stride) {
-            if (pair % 2 == 0) next.step();
-            const uint8_t* const second = 2 * pair + 1 < tile.tokens ? row + tile.value_stride : row;
+        const auto add_pair = [&](int pair, const uint8_t* second) {
             i x[Loads][value_vectors];
-            KVHK_UNROLL for (int l = 0; l < Loads; l++) O::widen_pairs(row + l * words, second + l * words, x[l]);
-            KVHK_UNROLL for (int h = 0; h < Rows; h++) {
+            KVHK_UNROLL
+            for (int l = 0; l < Loads; l++) O::widen_pairs(row + l * words, second + l * words, x[l]);
+            KVHK_UNROLL
+            for (int h = 0; h < Rows; h++) {
                 const i weight = O::broadcast_pair(pairs + pair * Width + h);
-                KVHK_UNROLL for (int l = 0; l < Loads; l++) {
-                    KVHK_UNROLL for (int v = 0; v < value_vectors; v++) total[h][l][v] = O::dot(total[h][l][v], x[l][v], weight);
+                KVHK_UNROLL
+                for (int l = 0; l < Loads; l++) {
+                    KVHK_UNROLL
+                    for (int v = 0; v < value_vectors; v++) total[h][l][v] = O::dot(total[h][l][v], x[l][v], weight);
                 }
             }
+            row += 2 * tile.value_stride;
+        };
+        int pair = 0;
+        for (; 2 * pair + 4 <= tile.tokens; pair += 2) {
+            next.step();
+            add_pair(pair, row + tile.value_stride);
+            add_pair(pair + 1, row + tile.value_stride);
         }
-        KVHK_UNROLL for (int h = 0; h < Rows; h++) {
+        // An odd last token is paired with itself and a weight of 0.
+        for (; 2 * pair < tile.tokens; pair++) add_pair(pair, 2 * pair + 1 < tile.tokens ? row + tile.value_stride : row);
+        KVHK_UNROLL
+        for (int h = 0; h < Rows; h++) {
             const f factor = O::set(factors[h]), scale = O::set(decay[h]);
-            KVHK_UNROLL for (int l = 0; l < Loads; l++) {
-                KVHK_UNROLL for (int v = 0; v < value_vectors; v++) {
+            KVHK_UNROLL
+            for (int l = 0; l < Loads; l++) {
+                KVHK_UNROLL
+                for (int v = 0; v < value_vectors; v++) {
                     const int c = channel + l * words + v * O::lanes;
                     f sum = O::mul(O::to_fp32(total[h][l][v]), factor);
                     if (tile.value_channel_scales != nullptr) sum = O::mul(sum, O::load(tile.value_channel_scales + c));
@@ -163,12 +190,13 @@ struct int8_rows {
     static constexpr int tile_loads = most(1, sums / (tile_rows<Width> * value_vectors));
 
     template <int Width>
-    static void accumulate(const kvhk_attend_tile& tile, const int32_t* pairs, const float* factors, const float* decay, float* const (&out)[Width],
-                           int rows, row_prefetch& next) {
+    static void accumulate(const kvhk_attend_tile& tile, const int32_t* pairs, const float* factors, const float* decay,
+                           float* const (&out)[Width], int rows, row_prefetch& next) {
         constexpr int tile_h = tile_rows<Width>, loads = tile_loads<Width>;
         for (int h = 0; h < rows; h += tile_h) {
             float* tile_out[tile_h];
-            KVHK_UNROLL for (int k = 0; k < tile_h; k++) tile_out[k] = out[h + k];
+            KVHK_UNROLL
+            for (int k = 0; k < tile_h; k++) tile_out[k] = out[h + k];
             int c = 0;
             for (; c + loads * words <= tile.value_dim; c += loads * words) {
                 accumulate_tile<Width, tile_h, loads>(tile, c, pairs + h, factors + h, decay + h, tile_out, next);
@@ -188,7 +216,8 @@ struct int8_rows {
         float* const spare_row = all_scores + (int64_t)padded_rows(tile.rows) * KVHK_MOST_TOKENS;
         const uint8_t* query = tile.prepared;
         if (tile.key_channel_scales != nullptr) {
-            uint8_t* const arranged = tile.scratch + round_up((int64_t)sizeof(float) * (padded_rows(tile.rows) * KVHK_MOST_TOKENS + tile.value_dim), 64);
+            uint8_t* const arranged =
+                tile.scratch + round_up((int64_t)sizeof(float) * (padded_rows(tile.rows) * KVHK_MOST_TOKENS + tile.value_dim), 64);
             arrange(tile.query, tile.key_channel_scales, tile.rows, tile.key_dim, arranged);
             query = arranged;
         }
@@ -221,7 +250,8 @@ struct int8_rows {
             softmax<O, w>(row_group<w>{tile, first, rows, scores}, (const float*)q, 1.0f, decay);
             quantize<w>(scores, tile.tokens, pairs, factors);
             float* out[w];
-            KVHK_UNROLL for (int h = 0; h < w; h++) out[h] = h < rows ? tile.output + (int64_t)(first + h) * tile.value_dim : spare_row;
+            KVHK_UNROLL
+            for (int h = 0; h < w; h++) out[h] = h < rows ? tile.output + (int64_t)(first + h) * tile.value_dim : spare_row;
             accumulate<w>(tile, pairs, factors, decay, out, rows, next_values);
             scores += w * KVHK_MOST_TOKENS;
             q += group_bytes(w, tile.key_dim);

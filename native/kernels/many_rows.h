@@ -16,8 +16,10 @@ struct many_rows {
     using f = typename O::f;
     using U = avx2_ops;
     using E = Element<U>;
-    static constexpr int panel = 2 * O::lanes;          // tokens or channels of a panel
-    static constexpr int block = O::product_rows;       // query rows of a block
+    static constexpr int panel = 2 * O::lanes;     // tokens or channels of a panel
+    static constexpr int block = O::product_rows;  // query rows of a block
+    // Blocks of nearly equal size, since small ones leave the multipliers waiting: of more than most_few_rows never below this.
+    static constexpr int least_rows = block * 2 / 3;
     static constexpr int channels = load_channels<U, E>;
 
     static constexpr bool fits(int key_dim, int value_dim) { return key_dim % channels == 0 && value_dim % most(channels, panel) == 0; }
@@ -29,16 +31,20 @@ struct many_rows {
             float* const to = out + (int64_t)(t / panel) * panel * dim + t % panel;
             for (int d = 0; d < dim; d += channels) {
                 __m256 x[E::vectors][8];
-                KVHK_UNROLL for (int k = 0; k < 8; k++) {
+                KVHK_UNROLL
+                for (int k = 0; k < 8; k++) {
                     __m256 row[E::vectors];
                     E::load(row_at(tile.keys, tile.key_stride, t + k, tile.tokens) + (int64_t)d * E::bytes, row);
-                    KVHK_UNROLL for (int v = 0; v < E::vectors; v++) x[v][k] = row[v];
+                    KVHK_UNROLL
+                    for (int v = 0; v < E::vectors; v++) x[v][k] = row[v];
                 }
-                KVHK_UNROLL for (int v = 0; v < E::vectors; v++) {
+                KVHK_UNROLL
+                for (int v = 0; v < E::vectors; v++) {
                     transpose(x[v]);
-                    KVHK_UNROLL for (int k = 0; k < 8; k++) {
+                    KVHK_UNROLL
+                    for (int k = 0; k < 8; k++) {
                         const int channel = d + k * E::vectors + v;
-                        if (tile.key_channel_scales != nullptr) x[v][k] = U::mul(x[v][k], U::set(tile.key_channel_scales[channel]));
+                        if (tile.key_channel_scales != nullptr) x[v][k] = U::mul(x[v][k], U::broadcast(tile.key_channel_scales + channel));
                         U::store(to + (int64_t)channel * panel, x[v][k]);
                     }
                 }
@@ -56,7 +62,8 @@ struct many_rows {
                 E::load(row + (int64_t)c * E::bytes, x);
                 float* const to = out + ((int64_t)(c / panel) * tile.tokens + t) * panel + c % panel;
                 store_ordered<U>(to, x);
-                KVHK_UNROLL for (int v = 0; v < E::vectors; v++) zeros = U::fma(x[v], U::zero(), zeros);
+                KVHK_UNROLL
+                for (int v = 0; v < E::vectors; v++) zeros = U::fma(x[v], U::zero(), zeros);
                 if (tile.value_channel_scales == nullptr) continue;
                 for (int k = 0; k < channels; k += U::lanes) {
                     const __m256 scaled = U::mul(U::load(to + k), U::load(tile.value_channel_scales + c + k));
@@ -71,25 +78,30 @@ struct many_rows {
     template <int Rows>
     KVHK_INLINE static void score_block(const float* query, int dim, const float* keys, float* scores) {
         f sums[Rows][2];
-        KVHK_UNROLL for (int r = 0; r < Rows; r++) sums[r][0] = sums[r][1] = O::zero();
+        KVHK_UNROLL
+        for (int r = 0; r < Rows; r++) sums[r][0] = sums[r][1] = O::zero();
         for (int d = 0; d < dim; d++, keys += panel, query++) {
             const f a = O::load(keys), b = O::load(keys + O::lanes);
-            KVHK_UNROLL for (int r = 0; r < Rows; r++) {
+            KVHK_UNROLL
+            for (int r = 0; r < Rows; r++) {
                 const f q = O::broadcast(query + (int64_t)r * dim);
                 sums[r][0] = O::fma(a, q, sums[r][0]);
                 sums[r][1] = O::fma(b, q, sums[r][1]);
             }
         }
-        KVHK_UNROLL for (int r = 0; r < Rows; r++) {
+        KVHK_UNROLL
+        for (int r = 0; r < Rows; r++) {
             O::store(scores + r * KVHK_MOST_TOKENS, sums[r][0]);
             O::store(scores + r * KVHK_MOST_TOKENS + O::lanes, sums[r][1]);
         }
     }
 
     template <int Rows>
-    KVHK_INLINE static void accumulate_block(const float* weights, int from, int to, const float* values, const float* decay, float* out, int dim) {
+    KVHK_INLINE static void accumulate_block(const float* weights, int from, int to, const float* values, const float* decay, float* out,
+                                             int dim) {
         f sums[Rows][2];
-        KVHK_UNROLL for (int r = 0; r < Rows; r++) {
+        KVHK_UNROLL
+        for (int r = 0; r < Rows; r++) {
             const f scale = O::set(decay[r]);
             sums[r][0] = O::mul(O::load(out + (int64_t)r * dim), scale);
             sums[r][1] = O::mul(O::load(out + (int64_t)r * dim + O::lanes), scale);
@@ -97,13 +109,15 @@ struct many_rows {
         values += from * panel;
         for (int t = from; t < to; t++, values += panel) {
             const f a = O::load(values), b = O::load(values + O::lanes);
-            KVHK_UNROLL for (int r = 0; r < Rows; r++) {
+            KVHK_UNROLL
+            for (int r = 0; r < Rows; r++) {
                 const f w = O::broadcast(weights + r * KVHK_MOST_TOKENS + t);
                 sums[r][0] = O::fma(a, w, sums[r][0]);
                 sums[r][1] = O::fma(b, w, sums[r][1]);
             }
         }
-        KVHK_UNROLL for (int r = 0; r < Rows; r++) {
+        KVHK_UNROLL
+        for (int r = 0; r < Rows; r++) {
             O::store(out + (int64_t)r * dim, sums[r][0]);
             O::store(out + (int64_t)r * dim + O::lanes, sums[r][1]);
         }
@@ -130,7 +144,9 @@ struct many_rows {
             }
             for (int r = 0; r < Rows; r++) {
                 const int from = most(0, tile.visible_from[first + r]), to = least(tile.tokens, tile.visible_to[first + r]);
-                if (from < to) accumulate_block<1>(scores + r * KVHK_MOST_TOKENS, from, to, values, decay + r, out + (int64_t)r * tile.value_dim, tile.value_dim);
+                if (from < to)
+                    accumulate_block<1>(scores + r * KVHK_MOST_TOKENS, from, to, values, decay + r, out + (int64_t)r * tile.value_dim,
+                                        tile.value_dim);
             }
         }
     }
@@ -138,7 +154,7 @@ struct many_rows {
     template <int Rows, class... Rest>
     KVHK_INLINE static void attend_rows(int rows, Rest&... rest) {
         if (rows == Rows) attend_block<Rows>(rest...);
-        else if constexpr (Rows > 1) attend_rows<Rows - 1>(rows, rest...);
+        else if constexpr (Rows > least_rows) attend_rows<Rows - 1>(rows, rest...);
     }
 
     // scratch: [scores of a block][keys][values]
@@ -151,13 +167,12 @@ struct many_rows {
         const bool finite = pack_values(tile, (float*)values);
         bool alone = tile.visible_from != nullptr && !finite;
 
-        // Blocks of nearly equal size, since small ones leave the multipliers waiting.
         const int blocks = (tile.rows + block - 1) / block;
         const bool shared = tile.next_values == tile.next_keys;
         row_prefetch next_keys(tile.next_keys, tile.key_stride, (int64_t)tile.key_dim * E::bytes, tile.next_tokens,
                                (int64_t)blocks * ((tile.tokens + panel - 1) / panel));
-        row_prefetch next_values(shared ? nullptr : tile.next_values, tile.value_stride, (int64_t)tile.value_dim * E::bytes, tile.next_tokens,
-                                 (int64_t)blocks * (tile.value_dim / panel));
+        row_prefetch next_values(shared ? nullptr : tile.next_values, tile.value_stride, (int64_t)tile.value_dim * E::bytes,
+                                 tile.next_tokens, (int64_t)blocks * (tile.value_dim / panel));
         for (int b = 0, first = 0; b < blocks; b++) {
             const int rows = (tile.rows - first) / (blocks - b);
             attend_rows<block>(rows, tile, first, keys, values, alone, scores, next_keys, next_values);

@@ -11,9 +11,9 @@ namespace {
 
 struct avx2_ops {
     static constexpr int lanes = 8;
-    static constexpr int sums = 8;            // accumulators of one tile: 2 FMA a cycle x 4 cycles
-    static constexpr int product_rows = 6;    // 6 x 2 accumulators leave four registers
-    static constexpr int bf16_vectors = 2;    // a load of BF16 gives even and odd channels
+    static constexpr int sums = 8;          // accumulators of one tile: 2 FMA a cycle x 4 cycles
+    static constexpr int product_rows = 6;  // 6 x 2 accumulators leave four registers
+    static constexpr int bf16_vectors = 2;  // a load of BF16 gives even and odd channels
     using f = __m256;
     using i = __m256i;
 
@@ -137,17 +137,21 @@ private:
 // Rows and columns of an 8 x 8 tile change places.
 KVHK_INLINE void transpose(__m256 (&x)[8]) {
     __m256 a[8], b[8];
-    KVHK_UNROLL for (int k = 0; k < 8; k += 2) {
+    KVHK_UNROLL
+    for (int k = 0; k < 8; k += 2) {
         a[k] = _mm256_unpacklo_ps(x[k], x[k + 1]);
         a[k + 1] = _mm256_unpackhi_ps(x[k], x[k + 1]);
     }
-    KVHK_UNROLL for (int k = 0; k < 8; k += 4) {
-        KVHK_UNROLL for (int j = 0; j < 2; j++) {
+    KVHK_UNROLL
+    for (int k = 0; k < 8; k += 4) {
+        KVHK_UNROLL
+        for (int j = 0; j < 2; j++) {
             b[k + 2 * j] = _mm256_shuffle_ps(a[k + j], a[k + 2 + j], 0x44);
             b[k + 2 * j + 1] = _mm256_shuffle_ps(a[k + j], a[k + 2 + j], 0xEE);
         }
     }
-    KVHK_UNROLL for (int k = 0; k < 4; k++) {
+    KVHK_UNROLL
+    for (int k = 0; k < 4; k++) {
         x[k] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x20);
         x[k + 4] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x31);
     }

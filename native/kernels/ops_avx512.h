@@ -12,8 +12,8 @@ namespace {
 struct avx512_ops {
     static constexpr int lanes = 16;
     static constexpr int sums = 16;
-    static constexpr int product_rows = 12;   // 12 x 2 accumulators leave eight registers
-    static constexpr int bf16_vectors = 2;    // a load of BF16 gives even and odd channels
+    static constexpr int product_rows = 12;  // 12 x 2 accumulators leave eight registers
+    static constexpr int bf16_vectors = 2;   // a load of BF16 gives even and odd channels
     using f = __m512;
     using i = __m512i;
 
@@ -29,7 +29,9 @@ struct avx512_ops {
     KVHK_INLINE static f div(f a, f b) { return _mm512_div_ps(a, b); }
     KVHK_INLINE static f max(f a, f b) { return _mm512_max_ps(a, b); }
     KVHK_INLINE static f abs(f a) { return _mm512_abs_ps(a); }
-    KVHK_INLINE static f select_less(f x, f bound, f yes, f no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, bound, _CMP_LT_OQ), no, yes); }
+    KVHK_INLINE static f select_less(f x, f bound, f yes, f no) {
+        return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, bound, _CMP_LT_OQ), no, yes);
+    }
     KVHK_INLINE static bool any_nan(f a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0; }
     // 2^n for n + 1.5 * 2^23.
     KVHK_INLINE static f power_of_whole(f shifted) {

@@ -7,6 +7,28 @@
 namespace kvhk {
 namespace {
 
+// Bytes of the BF16 numbers of all magnitudes of E4M3.
+struct e4m3_byte_tables {
+    uint8_t low[128], high[128];
+};
+constexpr e4m3_byte_tables make_e4m3_bytes() {
+    e4m3_byte_tables tables = {};
+    for (int code = 0; code < 128; code++) {
+        const int exponent = code >> 3, mantissa = code & 7;
+        int word = (exponent + 120) << 7 | mantissa << 4;
+        if (exponent == 0) {
+            // mantissa * 2^-9: its leading bit becomes the implicit one.
+            const int leading = mantissa >= 4 ? 2 : mantissa >= 2 ? 1 : 0;
+            word = mantissa == 0 ? 0 : (127 - 9 + leading) << 7 | (mantissa << (7 - leading) & 0x7F);
+        }
+        if (code == 127) word = 0x7FC0;
+        tables.low[code] = (uint8_t)(word & 0xFF);
+        tables.high[code] = (uint8_t)(word >> 8);
+    }
+    return tables;
+}
+constexpr e4m3_byte_tables e4m3_bytes = make_e4m3_bytes();
+
 struct avx512bf16_ops : avx512_ops {
     KVHK_INLINE static i dot(i sum, i a, i b) { return _mm512_dpwssd_epi32(sum, a, b); }
 
@@ -55,15 +77,16 @@ struct avx512bf16_ops : avx512_ops {
         i low[2], high[2];
         KVHK_INLINE e4m3_table() {
             for (int part = 0; part < 2; part++) {
-                low[part] = _mm512_loadu_si512(e4m3_low_bytes + 64 * part);
-                high[part] = _mm512_loadu_si512(e4m3_high_bytes + 64 * part);
+                low[part] = _mm512_loadu_si512(e4m3_bytes.low + 64 * part);
+                high[part] = _mm512_loadu_si512(e4m3_bytes.high + 64 * part);
             }
         }
         // In every lane of 128 bits the first eight codes, and the last eight.
         KVHK_INLINE void widen(i codes, i& first, i& last) const {
             const i lower = _mm512_permutex2var_epi8(low[0], codes, low[1]);
             // The table's upper bytes and the codes' signs: (table & 0x7F) | (codes & 0x80).
-            const i upper = _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)0x80), codes, _mm512_permutex2var_epi8(high[0], codes, high[1]), 0xCA);
+            const i upper =
+                _mm512_ternarylogic_epi32(_mm512_set1_epi8((char)0x80), codes, _mm512_permutex2var_epi8(high[0], codes, high[1]), 0xCA);
             first = _mm512_unpacklo_epi8(lower, upper);
             last = _mm512_unpackhi_epi8(lower, upper);
         }
@@ -71,27 +94,6 @@ struct avx512bf16_ops : avx512_ops {
 
 private:
     KVHK_INLINE static i paired() { return _mm512_set_epi32(27, 26, 25, 24, 19, 18, 17, 16, 11, 10, 9, 8, 3, 2, 1, 0); }
-
-    struct byte_tables {
-        uint8_t low[128], high[128];
-    };
-    static constexpr byte_tables make_tables() {
-        byte_tables tables = {};
-        for (int code = 0; code < 128; code++) {
-            const int exponent = code >> 3, mantissa = code & 7;
-            int word = (exponent + 120) << 7 | mantissa << 4;
-            if (exponent == 0) {
-                // mantissa * 2^-9: its leading bit becomes the implicit one.
-                const int leading = mantissa >= 4 ? 2 : mantissa >= 2 ? 1 : 0;
-                word = mantissa == 0 ? 0 : (127 - 9 + leading) << 7 | (mantissa << (7 - leading) & 0x7F);
-            }
-            if (code == 127) word = 0x7FC0;
-            tables.low[code] = (uint8_t)(word & 0xFF);
-            tables.high[code] = (uint8_t)(word >> 8);
-        }
-        return tables;
-    }
-    static constexpr byte_tables tables = make_tables();
 };
 
 }  // namespace

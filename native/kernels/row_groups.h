@@ -104,7 +104,8 @@ struct arranged_query {
                     typename O::f x[E::vectors], scales[E::vectors];
                     if (h < count) load_ordered<O>(q + d, x);
                     if (channel_scales != nullptr) load_ordered<O>(channel_scales + d, scales);
-                    KVHK_UNROLL for (int v = 0; v < E::vectors; v++, at += w * O::lanes) {
+                    KVHK_UNROLL
+                    for (int v = 0; v < E::vectors; v++, at += w * O::lanes) {
                         if (h >= count) x[v] = O::zero();
                         else if (channel_scales != nullptr) x[v] = O::mul(x[v], scales[v]);
                         O::store(at, O::mul(x[v], O::set(up)));

@@ -26,17 +26,21 @@ template <class O, int Width>
 KVHK_INLINE void load_pattern(const float* numbers, int rows, typename O::f (&pattern)[pattern_vectors<O, Width>]) {
     alignas(64) float lanes[most(Width, O::lanes)];
     for (int i = 0; i < most(Width, O::lanes); i++) lanes[i] = i % Width < rows ? numbers[i % Width] : 0;
-    KVHK_UNROLL for (int i = 0; i < pattern_vectors<O, Width>; i++) pattern[i] = O::load(lanes + i * O::lanes);
+    KVHK_UNROLL
+    for (int i = 0; i < pattern_vectors<O, Width>; i++) pattern[i] = O::load(lanes + i * O::lanes);
 }
 
 // Folds vector v and the lanes of equal rows, v and v + n/2 first, so that the order is the same whatever the width.
 template <class O, int Width, int Vectors, class Join>
 KVHK_INLINE void fold(typename O::f (&x)[Vectors], Join join) {
     constexpr int period = pattern_vectors<O, Width>;
-    KVHK_UNROLL for (int n = Vectors; n > period; n /= 2) {
-        KVHK_UNROLL for (int i = 0; i < n / 2; i++) x[i] = join(x[i], x[i + n / 2]);
+    KVHK_UNROLL
+    for (int n = Vectors; n > period; n /= 2) {
+        KVHK_UNROLL
+        for (int i = 0; i < n / 2; i++) x[i] = join(x[i], x[i + n / 2]);
     }
-    KVHK_UNROLL for (int i = 0; i < period; i++) {
+    KVHK_UNROLL
+    for (int i = 0; i < period; i++) {
         if constexpr (O::lanes >= 16 && Width <= 8) x[i] = join(x[i], O::template swap<8>(x[i]));
         if constexpr (O::lanes >= 8 && Width <= 4) x[i] = join(x[i], O::template swap<4>(x[i]));
         if constexpr (O::lanes >= 4 && Width <= 2) x[i] = join(x[i], O::template swap<2>(x[i]));
@@ -63,15 +67,18 @@ KVHK_INLINE void fill_unseen(const row_group<Width>& group, float number) {
 template <int Width>
 KVHK_INLINE void spread(const float* numbers, int tokens, float factor, float* out) {
     for (int t = 0; t < tokens; t++) {
-        const float number = numbers[t] * factor;
-        KVHK_UNROLL for (int h = 0; h < Width; h++) out[t * Width + h] = number;
+        float number;
+        __builtin_memcpy(&number, numbers + t, sizeof number);  // not aligned
+        number *= factor;
+        KVHK_UNROLL
+        for (int h = 0; h < Width; h++) out[t * Width + h] = number;
     }
 }
 
 // Dot products in, weights out: 2^(s - m') * value scale * weight_factor. decay[row] is what earlier sums are multiplied by.
 // Rounded: the weights are BF16, and their sum is that of what they were rounded to.
 template <class O, int Width, bool Rounded = false>
-KVHK_INLINE void softmax(const row_group<Width>& group, const float* row_factors, float weight_factor, float* decay) {
+__attribute__((noinline)) void softmax(const row_group<Width>& group, const float* row_factors, float weight_factor, float* decay) {
     using f = typename O::f;
     constexpr int period = pattern_vectors<O, Width>, lanes = O::lanes;
     const kvhk_attend_tile& tile = group.tile;
@@ -101,13 +108,16 @@ KVHK_INLINE void softmax(const row_group<Width>& group, const float* row_factors
 
     f largest[period], old[period], reference[period], scale[period];
     load_pattern<O, Width>(tile.maximum + group.first, group.rows, old);
-    KVHK_UNROLL for (int i = 0; i < period; i++) largest[i] = O::set(minus_infinity);
+    KVHK_UNROLL
+    for (int i = 0; i < period; i++) largest[i] = O::set(minus_infinity);
     for (int v = 0; v < vectors; v += period) {
-        KVHK_UNROLL for (int i = 0; i < period; i++) largest[i] = O::max(largest[i], O::load(s + (v + i) * lanes));
+        KVHK_UNROLL
+        for (int i = 0; i < period; i++) largest[i] = O::max(largest[i], O::load(s + (v + i) * lanes));
     }
     fold<O, Width>(largest, [](f a, f b) { return O::max(a, b); });
     alignas(64) float numbers[most(Width, lanes)];
-    KVHK_UNROLL for (int i = 0; i < period; i++) {
+    KVHK_UNROLL
+    for (int i = 0; i < period; i++) {
         largest[i] = O::max(largest[i], old[i]);
         O::store(numbers + i * lanes, largest[i]);
         // Only minus infinity so far: any finite reference makes all weights zero.
@@ -116,11 +126,13 @@ KVHK_INLINE void softmax(const row_group<Width>& group, const float* row_factors
         scale[i] = power_of_2<O>(O::sub(old[i], reference[i]));
     }
     for (int h = 0; h < group.rows; h++) tile.maximum[group.first + h] = numbers[h];
-    KVHK_UNROLL for (int i = 0; i < period; i++) O::store(numbers + i * lanes, scale[i]);
+    KVHK_UNROLL
+    for (int i = 0; i < period; i++) O::store(numbers + i * lanes, scale[i]);
     for (int h = 0; h < group.rows; h++) decay[h] = numbers[h];
 
     f total[Width];
-    KVHK_UNROLL for (int i = 0; i < Width; i++) total[i] = O::zero();
+    KVHK_UNROLL
+    for (int i = 0; i < Width; i++) total[i] = O::zero();
     const bool scaled = tile.value_scales != nullptr;
     if (scaled) {
         for (int i = tile.tokens * Width; i < vectors * lanes; i++) factors[i] = 0;
@@ -128,7 +140,8 @@ KVHK_INLINE void softmax(const row_group<Width>& group, const float* row_factors
     }
     const f factor = O::set(weight_factor);
     for (int v = 0; v < vectors; v += Width) {
-        KVHK_UNROLL for (int i = 0; i < Width; i++) {
+        KVHK_UNROLL
+        for (int i = 0; i < Width; i++) {
             float* const at = s + (v + i) * lanes;
             f weight = power_of_2<O>(O::sub(O::load(at), reference[i % period]));
             // With scales the roundings are those of weight times scale, which no sum of weights can follow.
@@ -140,7 +153,8 @@ KVHK_INLINE void softmax(const row_group<Width>& group, const float* row_factors
     // A scale of an unseen token may be anything.
     if (scaled) fill_unseen<O, Width>(group, 0);
     fold<O, Width>(total, [](f a, f b) { return O::add(a, b); });
-    KVHK_UNROLL for (int i = 0; i < period; i++) O::store(numbers + i * lanes, total[i]);
+    KVHK_UNROLL
+    for (int i = 0; i < period; i++) O::store(numbers + i * lanes, total[i]);
     for (int h = 0; h < group.rows; h++) tile.sum[group.first + h] = tile.sum[group.first + h] * decay[h] + numbers[h];
 }
 

@@ -48,6 +48,7 @@ TEST_P(Attend, IsWithinTheBoundForEveryShape) {
             p.row_scales = random() % 2;
             p.channel_scales = random() % 3 == 0;
             p.stride_gap_bytes = random() % 2 ? 0 : (int)(random() % 100) * (random() % 2 ? 1 : 64);
+            p.misalignment_bytes = random() % 2 ? 0 : (int)(random() % 4);
             p.spread = random() % 3 ? 1.0f : 8.0f;
             p.seed = (uint32_t)random();
             check_everywhere(p);
@@ -112,7 +113,8 @@ TEST_P(Attend, ResultsOfARowDoNotDependOnTheOthers) {
                         ASSERT_EQ(s.maximum[r], expected.maximum[r]) << describe(part) << " row " << r;
                         ASSERT_EQ(s.sum[r], expected.sum[r]) << describe(part) << " row " << r;
                     }
-                    for (int k = 0; k < rows * p.value_dim; k++) ASSERT_EQ(s.output[k], expected.output[k]) << describe(part) << " output " << k;
+                    for (int k = 0; k < rows * p.value_dim; k++)
+                        ASSERT_EQ(s.output[k], expected.output[k]) << describe(part) << " output " << k;
                 }
             }
         }

@@ -89,8 +89,12 @@ TEST_F(Dispatch, EveryTargetHasAKernelForEveryShape) {
 
 TEST_F(Dispatch, ShapesThatDoNotExistHaveNone) {
     kvhk_attention_kernel kernel;
-    for (const kvhk_attention_shape& shape : {kvhk_attention_shape{0, 0, 1, 64, 64}, {7, 0, 1, 64, 64}, {KVHK_BF16, 2, 1, 64, 64},
-                                              {KVHK_BF16, 0, 0, 64, 64}, {KVHK_BF16, 0, 1, 0, 64}, {KVHK_BF16, 0, 1, 64, -1}}) {
+    for (const kvhk_attention_shape& shape : {kvhk_attention_shape{0, 0, 1, 64, 64},
+                                              {7, 0, 1, 64, 64},
+                                              {KVHK_BF16, 2, 1, 64, 64},
+                                              {KVHK_BF16, 0, 0, 64, 64},
+                                              {KVHK_BF16, 0, 1, 0, 64},
+                                              {KVHK_BF16, 0, 1, 64, -1}}) {
         EXPECT_EQ(kvhk_find_attention_kernel(0, &shape, &kernel), 1);
         EXPECT_EQ(kernel.attend, nullptr);
     }

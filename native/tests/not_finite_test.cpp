@@ -68,7 +68,8 @@ TEST_P(NotFinite, NanInAValueMakesItsChannelNan) {
                 put_nan(c.value_row(0, 63), at, p.element, at == 77);
                 const state s = c.run(kernel_for(target, p));
                 for (int r = 0; r < rows; r++) {
-                    for (int d = 0; d < p.value_dim; d++) EXPECT_EQ(std::isnan(s.output[r * p.value_dim + d]), d == at) << describe(p) << " " << r << " " << d;
+                    for (int d = 0; d < p.value_dim; d++)
+                        EXPECT_EQ(std::isnan(s.output[r * p.value_dim + d]), d == at) << describe(p) << " " << r << " " << d;
                 }
             }
         }
@@ -96,12 +97,14 @@ TEST_P(NotFinite, NanInAScaleComesOut) {
             for (int which = 0; which < 4; which++) {
                 const tile_case c(p);
                 const tile_input& tile = c.tiles[1];
-                const guarded_bytes* const scales[] = {&tile.key_scales, &tile.value_scales, &tile.key_channel_scales, &tile.value_channel_scales};
+                const guarded_bytes* const scales[] = {&tile.key_scales, &tile.value_scales, &tile.key_channel_scales,
+                                                       &tile.value_channel_scales};
                 std::memcpy(scales[which]->data() + 4 * 18, &nan, 4);
                 const state s = c.run(kernel_for(target, p));
                 for (int r = 0; r < rows; r++) {
                     for (int d = 0; d < p.value_dim; d++) {
-                        EXPECT_EQ(std::isnan(s.output[r * p.value_dim + d]), which < 3 || d == 18) << describe(p) << " scale " << which << " row " << r;
+                        EXPECT_EQ(std::isnan(s.output[r * p.value_dim + d]), which < 3 || d == 18)
+                            << describe(p) << " scale " << which << " row " << r;
                     }
                 }
             }

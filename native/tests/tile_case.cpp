@@ -44,13 +44,13 @@ size_t page() { return (size_t)sysconf(_SC_PAGESIZE); }
 
 }  // namespace
 
-guarded_bytes::guarded_bytes(size_t bytes) {
-    const size_t inside = (bytes + page() - 1) / page() * page();
+guarded_bytes::guarded_bytes(size_t bytes, size_t behind) {
+    const size_t inside = (bytes + behind + page() - 1) / page() * page();
     mapped_ = inside + page();
     base_ = (uint8_t*)mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base_ == MAP_FAILED) throw std::bad_alloc();
     mprotect(base_ + inside, page(), PROT_NONE);
-    data_ = base_ + inside - bytes;
+    data_ = base_ + inside - bytes - behind;
 }
 
 guarded_bytes::~guarded_bytes() {
@@ -118,8 +118,8 @@ void encode(double x, uint8_t* row, int index, int element) {
 std::string describe(const problem& p) {
     static const char* const elements[] = {"", "fp32", "fp16", "bf16", "e4m3", "e5m2", "int8"};
     static const char* const masks[] = {"all seen", "causal", "window", "random mask", "nothing seen"};
-    std::string text = std::string(elements[p.element]) + (p.weights ? " bf16 weights" : "") + " rows " + std::to_string(p.rows) + " dims " +
-                       std::to_string(p.key_dim) + "/" + std::to_string(p.value_dim) + " tokens";
+    std::string text = std::string(elements[p.element]) + (p.weights ? " bf16 weights" : "") + " rows " + std::to_string(p.rows) +
+                       " dims " + std::to_string(p.key_dim) + "/" + std::to_string(p.value_dim) + " tokens";
     for (int t : p.tile_tokens) text += " " + std::to_string(t);
     text += std::string(" ") + masks[(int)p.visible];
     if (p.cap != 0) text += " cap " + std::to_string(p.cap);
@@ -143,7 +143,6 @@ int64_t tile_case::value_stride() const {
     return p.shared_rows ? key_stride() : (int64_t)p.value_dim * element_bytes(p.element) + p.stride_gap_bytes;
 }
 
-// The gap belongs to no row: the last row ends at the guard page.
 uint8_t* tile_case::key_row(int tile, int token) const { return tiles[tile].keys.data() + token * key_stride(); }
 
 uint8_t* tile_case::value_row(int tile, int token) const {
@@ -168,7 +167,7 @@ tile_case::tile_case(const problem& given) : p(given) {
         for (int d = 0; d < dim; d++) std::memcpy(row + d * bytes, codes.data() + random() % pool * bytes, bytes);
     };
     const auto factors = [&](int count, float around) {
-        guarded_bytes memory(count * sizeof(float));
+        guarded_bytes memory(count * sizeof(float), p.misalignment_bytes);
         for (int i = 0; i < count; i++) {
             const float x = uniform(random) * around;
             std::memcpy(memory.data() + i * sizeof x, &x, sizeof x);
@@ -183,11 +182,11 @@ tile_case::tile_case(const problem& given) : p(given) {
     for (size_t i = 0; i < p.tile_tokens.size(); i++) {
         tile_input tile;
         const int n = tile.tokens = p.tile_tokens[i];
-        // A misaligned first row, and still the last one at the guard page.
-        tile.keys = guarded_bytes(n * key_stride() - p.stride_gap_bytes + p.misalignment_bytes * 0);
+        // The gap belongs to no row: the last row ends at the guard page.
+        tile.keys = guarded_bytes(n * key_stride() - p.stride_gap_bytes, p.misalignment_bytes);
         for (int t = 0; t < n; t++) fill(tile.keys.data() + t * key_stride(), p.key_dim);
         if (!p.shared_rows) {
-            tile.values = guarded_bytes(n * value_stride() - p.stride_gap_bytes);
+            tile.values = guarded_bytes(n * value_stride() - p.stride_gap_bytes, p.misalignment_bytes);
             for (int t = 0; t < n; t++) fill(tile.values.data() + t * value_stride(), p.value_dim);
         }
         if (p.row_scales) {
@@ -294,9 +293,11 @@ void tile_case::check(const state& s, const kvhk_attention_kernel& kernel) const
     int at = 0;
     for (size_t i = 0; i < tiles.size(); i++) {
         for (int t = 0; t < tiles[i].tokens; t++, at++) {
-            for (int d = 0; d < p.key_dim; d++) keys[(size_t)at * p.key_dim + d] = decode(key_row((int)i, t), d, p.element) * number(tiles[i].key_channel_scales, d);
+            for (int d = 0; d < p.key_dim; d++)
+                keys[(size_t)at * p.key_dim + d] = decode(key_row((int)i, t), d, p.element) * number(tiles[i].key_channel_scales, d);
             for (int d = 0; d < p.value_dim; d++) {
-                values[(size_t)at * p.value_dim + d] = decode(value_row((int)i, t), d, p.element) * number(tiles[i].value_channel_scales, d);
+                values[(size_t)at * p.value_dim + d] =
+                    decode(value_row((int)i, t), d, p.element) * number(tiles[i].value_channel_scales, d);
             }
             row_factor[at] = (double)logit_factor * number(tiles[i].key_scales, t);
             scale[at] = number(tiles[i].value_scales, t);
@@ -353,7 +354,8 @@ void tile_case::check(const state& s, const kvhk_attention_kernel& kernel) const
         if (sum == 0) {
             ASSERT_EQ(s.maximum[r], -INFINITY) << kernel.name << ": " << describe(p) << " row " << r;
             ASSERT_EQ(s.sum[r], 0) << kernel.name << ": " << describe(p) << " row " << r;
-            for (int d = 0; d < p.value_dim; d++) ASSERT_EQ(s.output[(size_t)r * p.value_dim + d], 0) << kernel.name << ": " << describe(p) << " row " << r;
+            for (int d = 0; d < p.value_dim; d++)
+                ASSERT_EQ(s.output[(size_t)r * p.value_dim + d], 0) << kernel.name << ": " << describe(p) << " row " << r;
             continue;
         }
         const double logarithm = largest + std::log2(sum), got = s.maximum[r] + std::log2((double)s.sum[r]);
@@ -363,8 +365,8 @@ void tile_case::check(const state& s, const kvhk_attention_kernel& kernel) const
             const double x = s.output[(size_t)r * p.value_dim + d] / (double)s.sum[r], expected = output[d] / sum;
             const double bound = ((2 * weight_error + 2 * chain + 8 * u_fp32) * magnitude[d] + rounding[d]) / sum + 1e-37;
             // Written so that a NaN fails.
-            ASSERT_TRUE(std::abs(x - expected) <= bound)
-                << kernel.name << ": " << describe(p) << " row " << r << " output " << d << " is " << x << ", expected " << expected << " +- " << bound;
+            ASSERT_TRUE(std::abs(x - expected) <= bound) << kernel.name << ": " << describe(p) << " row " << r << " output " << d << " is "
+                                                         << x << ", expected " << expected << " +- " << bound;
         }
     }
 }

@@ -33,7 +33,8 @@ std::string describe(const problem& p);
 class guarded_bytes {
 public:
     guarded_bytes() = default;
-    explicit guarded_bytes(size_t bytes);
+    // As many bytes are left before the page as make the memory misaligned.
+    explicit guarded_bytes(size_t bytes, size_t behind = 0);
     ~guarded_bytes();
     guarded_bytes(guarded_bytes&& other) noexcept;
     guarded_bytes& operator=(guarded_bytes&& other) noexcept;
