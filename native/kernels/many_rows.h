@@ -151,10 +151,13 @@ struct many_rows {
         }
     }
 
+    // Fewer rows than a block has at least, as of a prompt of one token, one by one: a row has the same bits in any block.
     template <int Rows, class... Rest>
-    KVHK_INLINE static void attend_rows(int rows, Rest&... rest) {
-        if (rows == Rows) attend_block<Rows>(rest...);
-        else if constexpr (Rows > least_rows) attend_rows<Rows - 1>(rows, rest...);
+    KVHK_INLINE static void attend_rows(int rows, const kvhk_attend_tile& tile, int first, Rest&... rest) {
+        if (rows == Rows) attend_block<Rows>(tile, first, rest...);
+        else if constexpr (Rows > least_rows) attend_rows<Rows - 1>(rows, tile, first, rest...);
+        else
+            for (int r = 0; r < rows; r++) attend_block<1>(tile, first + r, rest...);
     }
 
     // scratch: [scores of a block][keys][values]

@@ -34,9 +34,7 @@ KVHK_INLINE void load_pattern(const float* numbers, int rows, typename O::f (&pa
 template <class O, int Width, int Vectors, class Join>
 KVHK_INLINE void fold(typename O::f (&x)[Vectors], Join join) {
     constexpr int period = pattern_vectors<O, Width>;
-    KVHK_UNROLL
     for (int n = Vectors; n > period; n /= 2) {
-        KVHK_UNROLL
         for (int i = 0; i < n / 2; i++) x[i] = join(x[i], x[i + n / 2]);
     }
     KVHK_UNROLL

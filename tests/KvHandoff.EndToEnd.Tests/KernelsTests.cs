@@ -43,7 +43,7 @@ public sealed class KernelsTests
         string[] names = [.. KernelCatalog.All.SelectMany(k => Enum.GetValues<KernelSize>().Select(k.Name))];
         Assert.Equal(names.Length, names.Distinct().Count());
         KernelSuite[] suites = [new PackBenchmarks(), new UnpackBenchmarks(), new GatherBenchmarks(), new FusedBenchmarks(), new ChecksumBenchmarks(),
-            new ExponentWindowBenchmarks(), new Lz4Benchmarks(), new AttentionBenchmarks()];
+            new ExponentWindowBenchmarks(), new Lz4Benchmarks()];
         Assert.Equal(KernelCatalog.All.Select(k => k.BaseName), suites.SelectMany(s => s.Kernels));
     }
 
@@ -70,6 +70,7 @@ public sealed class KernelsTests
             string name = kernel.GetProperty("name").GetString()!;
             Assert.Equal(InstructionSet.Name, kernel.GetProperty("isa").GetString());
             Assert.Equal(InstructionSet.VectorBits, kernel.GetProperty("vector_bits").GetInt32());
+            Assert.False(kernel.TryGetProperty("attention", out _), name);
             Assert.Equal("c#", kernel.GetProperty("implementation").GetString());
             Assert.Equal("read", kernel.GetProperty("limit").GetString());
             double gbps = kernel.GetProperty("gbps").GetDouble(), limit = kernel.GetProperty("limit_gbps").GetDouble();

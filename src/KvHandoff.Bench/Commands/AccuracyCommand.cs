@@ -1,8 +1,6 @@
 using System.CommandLine;
 using KvHandoff.Bench.Accuracy;
 using KvHandoff.Bench.Reports;
-using KvHandoff.Model.Checkpoint;
-using KvHandoff.Session;
 
 namespace KvHandoff.Bench.Commands;
 
@@ -32,33 +30,11 @@ internal static class AccuracyCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(TextWindows windows, string? json, string? markdown, string? output, bool quiet, CancellationToken cancellationToken)
-    {
-        try
+    private static Task<int> RunAsync(TextWindows windows, string? json, string? markdown, string? output, bool quiet, CancellationToken cancellationToken) => MeasuringJob.RunAsync(quiet,
+        display => new AccuracyRun(display).RunAsync(windows, cancellationToken),
+        summary =>
         {
-            AccuracySummary summary = await JobDisplays.RunAsync(quiet, display => new AccuracyRun(display).RunAsync(windows, cancellationToken));
             string document = MarkdownTable.Render(summary.Table());
-            await ResultFiles.WriteAsync(json, summary.ToJson());
-            await ResultFiles.WriteAsync(markdown, document);
-            if (output is not null)
-            {
-                await ResultFiles.WriteAsync(Path.Combine(output, "accuracy.json"), summary.ToJson());
-                await ResultFiles.WriteAsync(Path.Combine(output, "accuracy.md"), document);
-            }
-
-            if (!quiet) TerminalReport.Write([summary.Table()], summary.Failures.Count, summary.ElapsedSeconds);
-            foreach (string failure in summary.Failures) await Console.Error.WriteLineAsync("FAILED: " + failure);
-            return summary.Failures.Count == 0 ? ExitCodes.Success : ExitCodes.Failure;
-        }
-        catch (OperationCanceledException)
-        {
-            await Console.Error.WriteLineAsync("Interrupted; no results were written.");
-            return ExitCodes.Interrupted;
-        }
-        catch (Exception e) when (e is InvalidDataException or CheckpointException or HandoffException)
-        {
-            await Console.Error.WriteLineAsync("FAILED: " + e.Message);
-            return ExitCodes.Failure;
-        }
-    }
+            return [(json, summary.ToJson()), (markdown, document), (MeasuringJob.In(output, "accuracy.json"), summary.ToJson()), (MeasuringJob.In(output, "accuracy.md"), document)];
+        });
 }

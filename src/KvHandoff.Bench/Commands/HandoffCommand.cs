@@ -108,7 +108,7 @@ internal static class HandoffCommand
     {
         string json = summary.ToJson(), page = Path.Combine(settings.OutputDirectory, "report.html");
         await ResultFiles.WriteAsync(Path.Combine(settings.OutputDirectory, "summary.json"), json);
-        await ResultFiles.WriteAsync(page, HtmlReport.Render(summary));
+        await ResultFiles.WriteAsync(page, HtmlReport.Render(summary, await HtmlReport.KernelsInAsync(settings.OutputDirectory)));
         await ResultFiles.WriteAsync(settings.JsonFile, json);
         if (settings.Quiet) return;
         TerminalReport.Write(summary);

@@ -1,25 +1,27 @@
 using System.CommandLine;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Running;
+using KvHandoff.Bench.DecodeAttention;
 using KvHandoff.Bench.Kernels;
 using KvHandoff.Bench.Reports;
 
 namespace KvHandoff.Bench.Commands;
 
-/// <summary>The <c>kernels</c> command: every kernel beside its limit in a minute, or BenchmarkDotNet with its own arguments.</summary>
+/// <summary>The <c>kernels</c> command: every kernel beside its limit in a minute or two, or BenchmarkDotNet with its own arguments.</summary>
 internal static class KernelsCommand
 {
     private const string FilterName = "--filter", QuickName = "--quick";
 
     internal static Command Create()
     {
-        var quick = new Option<bool>(QuickName) { Description = "Measure every kernel and its limit in turns, in under a minute, instead of running BenchmarkDotNet." };
+        var quick = new Option<bool>(QuickName) { Description = "Measure every kernel and its limit in turns, in under two minutes, instead of running BenchmarkDotNet." };
         Option<string?> json = ArgumentRules.File("--json", $"With {QuickName}: also write the results to this file.");
-        Option<string?> output = ArgumentRules.Folder("--output", $"With {QuickName}: also write kernels.json to this directory.");
+        Option<string?> output = ArgumentRules.Folder("--output", $"With {QuickName}: also write kernels.json and kernels.html to this directory.");
         var quiet = new Option<bool>("--quiet") { Description = $"With {QuickName}: print nothing but failures." };
         var command = new Command("kernels", $"""
             Measures the kernels: packing, gathering, the fused pass, checksums, lossless codecs, attention.
-            With {QuickName}: GB/s of every kernel in cache and from memory, its limit measured in the same run, their ratio, and bytes allocated;
+            With {QuickName}: GB/s of every kernel in cache and from memory, its limit measured in the same run, their ratio, and bytes allocated; of attention
+            also tokens per second and error, beside libtorch where {TorchBaseline.Variable} names its library (native/baselines);
             {FilterName} TEXT takes the kernels whose name has the text. Exit code: 0 success, 1 a kernel's output is wrong, 2 bad arguments.
             Without it: the BenchmarkDotNet suites, briefly and in this process; every argument is passed on to BenchmarkDotNet. A job named with
             --job runs in processes of its own, which BenchmarkDotNet builds: start it inside the repository.
@@ -28,7 +30,8 @@ internal static class KernelsCommand
               kernels {QuickName} {FilterName} pack
               kernels --list flat
               kernels {FilterName} '*Pack*'
-              kernels {FilterName} '*Attention*' --job default
+              kernels {FilterName} '*Checksum*' --job default
+              kernels {FilterName} '*Attention*Threads: 1*64/8/128*bf16*Tokens: 65536*'
             """)
         {
             quick, json, output, quiet,
@@ -56,30 +59,21 @@ internal static class KernelsCommand
         return ExitCodes.Success;
     }
 
-    private static async Task<int> RunQuickAsync(IReadOnlyList<string> arguments, string? json, string? output, bool quiet, CancellationToken cancellationToken)
+    private static Task<int> RunQuickAsync(IReadOnlyList<string> arguments, string? json, string? output, bool quiet, CancellationToken cancellationToken)
     {
-        if (ReadFilter(arguments, out string filter) is { } refusal) return Refused(refusal);
+        if (ReadFilter(arguments, out string filter) is { } refusal) return Task.FromResult(Refused(refusal));
         KernelDefinition[] kernels = [.. KernelCatalog.All.Where(k => k.BaseName.Contains(filter, StringComparison.OrdinalIgnoreCase))];
-        if (kernels.Length == 0) return Refused($"{FilterName}: '{filter}' is not allowed; allowed: a part of one of {string.Join("; ", KernelCatalog.All.Select(k => k.BaseName))}");
-        try
+        AttentionCase[] attention = [.. AttentionCatalog.Quick.Where(c => c.Name.Contains(filter, StringComparison.OrdinalIgnoreCase))];
+        if (kernels.Length + attention.Length == 0)
         {
-            KernelSummary summary = await JobDisplays.RunAsync(quiet, display => Task.Run(() => new KernelRun(display).Run(kernels, cancellationToken), cancellationToken));
-            await ResultFiles.WriteAsync(json, summary.ToJson());
-            if (output is not null) await ResultFiles.WriteAsync(Path.Combine(output, "kernels.json"), summary.ToJson());
-            if (!quiet) TerminalReport.Write([summary.Table()], summary.Failures.Count, summary.ElapsedSeconds);
-            foreach (string failure in summary.Failures) await Console.Error.WriteLineAsync("FAILED: " + failure);
-            return summary.Failures.Count == 0 ? ExitCodes.Success : ExitCodes.Failure;
+            IEnumerable<string> names = KernelCatalog.All.Select(k => k.BaseName).Concat(AttentionCatalog.Quick.Select(c => c.Name));
+            return Task.FromResult(Refused($"{FilterName}: '{filter}' is not allowed; allowed: a part of one of {string.Join("; ", names)}"));
         }
-        catch (OperationCanceledException)
-        {
-            await Console.Error.WriteLineAsync("Interrupted; no results were written.");
-            return ExitCodes.Interrupted;
-        }
-        catch (Exception e) when (e is InvalidDataException or KvHandoff.Model.Checkpoint.CheckpointException or NotSupportedException)
-        {
-            await Console.Error.WriteLineAsync("FAILED: " + e.Message);
-            return ExitCodes.Failure;
-        }
+
+        return MeasuringJob.RunAsync(quiet, display => Task.Run(() => new KernelRun(display).Run(kernels, attention, cancellationToken), cancellationToken), summary =>
+        [
+            (json, summary.ToJson()), (MeasuringJob.In(output, HtmlReport.KernelsFile), summary.ToJson()), (MeasuringJob.In(output, "kernels.html"), HtmlReport.Render(summary)),
+        ]);
     }
 
     // Read here and not by an option, so that BenchmarkDotNet gets its own --filter as it was written.

@@ -26,26 +26,7 @@ internal static class LinksCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(string? json, string? output, bool quiet, CancellationToken cancellationToken)
-    {
-        try
-        {
-            LinkSummary summary = await JobDisplays.RunAsync(quiet, display => Task.Run(() => new LinkRun(display).Run(cancellationToken), cancellationToken));
-            await ResultFiles.WriteAsync(json, summary.ToJson());
-            if (output is not null) await ResultFiles.WriteAsync(Path.Combine(output, "links.json"), summary.ToJson());
-            if (!quiet) TerminalReport.Write([summary.Table()], summary.Failures.Count, summary.ElapsedSeconds);
-            foreach (string failure in summary.Failures) await Console.Error.WriteLineAsync("FAILED: " + failure);
-            return summary.Failures.Count == 0 ? ExitCodes.Success : ExitCodes.Failure;
-        }
-        catch (OperationCanceledException)
-        {
-            await Console.Error.WriteLineAsync("Interrupted; no results were written.");
-            return ExitCodes.Interrupted;
-        }
-        catch (InvalidDataException e)
-        {
-            await Console.Error.WriteLineAsync("FAILED: " + e.Message);
-            return ExitCodes.Failure;
-        }
-    }
+    private static Task<int> RunAsync(string? json, string? output, bool quiet, CancellationToken cancellationToken) => MeasuringJob.RunAsync(quiet,
+        display => Task.Run(() => new LinkRun(display).Run(cancellationToken), cancellationToken),
+        summary => [(json, summary.ToJson()), (MeasuringJob.In(output, "links.json"), summary.ToJson())]);
 }

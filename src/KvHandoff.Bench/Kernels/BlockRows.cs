@@ -8,13 +8,17 @@ namespace KvHandoff.Bench.Kernels;
 /// <summary>A sequence of seeded rows in blocks of any order and form, whose slots are out of order as a busy cache leaves them.</summary>
 internal sealed class BlockRows : IDisposable
 {
+    // Largest code of E4M3.
+    private const float LargestCode = 448;
+
     private readonly PagedKvCache _cache;
 
     internal BlockRows(KernelBuffers buffers, LayerGroup group, int tokens)
     {
         Tokens = tokens;
         Layout = LayoutOf(group);
-        _cache = PagedKvCache.Allocate(Layout, tokens);
+        Memory = NativeSlab.Allocate(PagedKvCache.RequiredBytes(Layout, tokens));
+        _cache = PagedKvCache.Over(Layout, Memory, tokens, owned: true);
         Scatter(_cache.Pools[0]);
         Sequence = _cache.CreateSequence();
         if (!Sequence.TryReserve(tokens)) throw new InvalidOperationException($"{tokens} tokens do not fit; {_cache.FreeTokens} are free.");
@@ -25,6 +29,9 @@ internal sealed class BlockRows : IDisposable
     internal KvCacheLayout Layout { get; }
 
     internal KvSequence Sequence { get; }
+
+    /// <summary>Where the blocks lie.</summary>
+    internal NativeSlab Memory { get; }
 
     internal int Tokens { get; }
 
@@ -57,6 +64,10 @@ internal sealed class BlockRows : IDisposable
         return LayoutOf(group).BytesForTokens(tokens);
     }
 
+    /// <summary>The BF16 rows that a cache of a group is filled with: <c>[layer][kv head][token][element]</c>.</summary>
+    internal static NativeSlab Source(KernelBuffers buffers, LayerGroup group, KvPlane plane, int tokens) =>
+        buffers.Rows(plane == KvPlane.Key ? RowSource.SyntheticKeys : RowSource.SyntheticValues, new KernelShape(KernelSize.Memory, tokens, group.HeadDim, group.Layers.Length * group.KvHeads));
+
     public void Dispose()
     {
         Sequence.Dispose();
@@ -75,8 +86,8 @@ internal sealed class BlockRows : IDisposable
     private void Fill(KernelBuffers buffers, LayerGroup group)
     {
         int rowBytes = group.HeadDim * sizeof(ushort), streams = group.Layers.Length * group.KvHeads;
-        var shape = new KernelShape(KernelSize.Memory, Tokens, group.HeadDim, streams);
-        NativeSlab[] planes = [buffers.Rows(RowSource.SyntheticKeys, shape), buffers.Rows(RowSource.SyntheticValues, shape)];
+        NativeSlab[] planes = [.. Enumerable.Range(0, group.Planes).Select(plane => Source(buffers, group, (KvPlane)plane, Tokens))];
+        for (int plane = 0; plane < planes.Length; plane++) CalibrateStatic((KvPlane)plane, planes[plane], streams);
         Parallel.For(0, streams * group.Planes, stream =>
         {
             (int layerAndHead, int plane) = Math.DivRem(stream, group.Planes);
@@ -89,5 +100,19 @@ internal sealed class BlockRows : IDisposable
                 StoredRows.Store(view, head, (KvPlane)plane, token, new RowRuns(rows, rowBytes), ElementType.BFloat16);
             }
         });
+    }
+
+    // As a host calibrates one scale per tensor: the largest magnitude there is becomes the largest code.
+    private void CalibrateStatic(KvPlane plane, NativeSlab rows, int streams)
+    {
+        KvBlockPool pool = _cache.Pools[0];
+        LayerGroup group = pool.Group;
+        if (group.Form(plane).ScaleKind != ScaleKind.PerTensor) return;
+        int rowBytes = group.HeadDim * sizeof(ushort);
+        var largest = new float[group.HeadDim];
+        for (long at = 0, end = (long)streams * Tokens * rowBytes; at < end; at += (long)Tokens * rowBytes)
+            ChannelScaledPacking.AccumulateMagnitudes(rows.Span(at, Tokens * rowBytes), rowBytes, ElementType.BFloat16, Tokens, group.HeadDim, largest);
+        for (int layer = 0; layer < group.Layers.Length; layer++)
+            for (int head = 0; head < group.KvHeads; head++) pool.SetStaticScale(layer, head, plane, largest.Max() / LargestCode);
     }
 }

@@ -19,34 +19,43 @@ internal sealed record InterleavedTiming(double[] KernelSeconds, double[][] Limi
     /// <summary>Runs everything warm for <paramref name="warmUpSeconds"/> each, then in turns for <paramref name="budgetSeconds"/>, five times at least.</summary>
     internal static InterleavedTiming Measure(Action kernel, IReadOnlyList<Action> limits, double warmUpSeconds, double budgetSeconds, CancellationToken cancellationToken)
     {
-        Action[] actions = [kernel, .. limits];
-        int[] passes = [.. actions.Select(a => WarmUp(a, warmUpSeconds))];
-        var samples = new List<double>[actions.Length];
+        double[][] samples = Turns([kernel, .. limits], SampleClock.Thread, warmUpSeconds, budgetSeconds, LeastSamples, cancellationToken);
+        return new InterleavedTiming(samples[0], samples[1..]);
+    }
+
+    /// <summary>Seconds of one pass of each action, sample by sample, taken in turns; as many samples of each.</summary>
+    internal static double[][] Turns(IReadOnlyList<Action> actions, SampleClock clock, double warmUpSeconds, double budgetSeconds, int leastSamples, CancellationToken cancellationToken)
+    {
+        int[] passes = [.. actions.Select(a => WarmUp(a, warmUpSeconds, clock))];
+        var samples = new List<double>[actions.Count];
         for (int i = 0; i < samples.Length; i++) samples[i] = [];
         long started = Stopwatch.GetTimestamp();
-        while (samples[0].Count < LeastSamples || (samples[0].Count < MostSamples && Stopwatch.GetElapsedTime(started).TotalSeconds < budgetSeconds))
+        while (samples[0].Count < leastSamples || (samples[0].Count < MostSamples && Stopwatch.GetElapsedTime(started).TotalSeconds < budgetSeconds))
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            for (int i = 0; i < actions.Length; i++) samples[i].Add(Sample(actions[i], passes[i]));
+            for (int i = 0; i < samples.Length; i++)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                samples[i].Add(Sample(actions[i], passes[i], clock));
+            }
         }
 
-        return new InterleavedTiming([.. samples[0]], [.. samples.Skip(1).Select(s => s.ToArray())]);
+        return [.. samples.Select(s => s.ToArray())];
     }
 
     /// <summary>Runs an action for a time, and says how many passes make a sample that is long enough for the clock.</summary>
-    internal static int WarmUp(Action action, double seconds)
+    internal static int WarmUp(Action action, double seconds, SampleClock? clock = null)
     {
         long started = Stopwatch.GetTimestamp();
         double pass;
-        do pass = Sample(action, 1);
+        do pass = Sample(action, 1, clock ?? SampleClock.Thread);
         while (Stopwatch.GetElapsedTime(started).TotalSeconds < seconds);
         return (int)Math.Clamp(SampleSeconds / pass, 1, MostPasses);
     }
 
-    private static double Sample(Action action, int passes)
+    private static double Sample(Action action, int passes, SampleClock clock)
     {
-        long started = ThreadClock.Nanoseconds();
+        long started = clock.Nanoseconds();
         for (int i = 0; i < passes; i++) action();
-        return Math.Max(1, ThreadClock.Nanoseconds() - started) * 1e-9 / passes;
+        return Math.Max(1, clock.Nanoseconds() - started) * 1e-9 / passes;
     }
 }

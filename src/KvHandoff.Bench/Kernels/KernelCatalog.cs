@@ -1,17 +1,16 @@
-using System.Globalization;
 using KvHandoff.Codec;
 using KvHandoff.Layout;
 using KvHandoff.Numerics;
 
 namespace KvHandoff.Bench.Kernels;
 
-/// <summary>Every kernel that is measured.</summary>
+/// <summary>Every kernel that is measured but attention.</summary>
 internal static class KernelCatalog
 {
-    private const string Packed = "BF16 in", Unpacked = "BF16 out", Rows = "BF16 rows", Stored = "as stored";
+    private const string Packed = "BF16 in", Unpacked = "BF16 out", Rows = "BF16 rows";
     private const string Synthetic = "seeded rows of 128, channel outliers", ReferenceKeys = "reference model K of 64, layers 2 and up", ReferenceValues = "reference model V of 64, layers 2 and up";
     private const string Blocks = "seeded cache of 8 kv heads x 128, blocks in random order";
-    private const string Pack = "pack", Unpack = "unpack", Gather = "gather", Fused = "fused", Checksum = "checksum", Window = "exponent-window", Lz4 = "lz4", Attention = "attention";
+    private const string Pack = "pack", Unpack = "unpack", Gather = "gather", Fused = "fused", Checksum = "checksum", Window = "exponent-window", Lz4 = "lz4";
     private const int SyntheticDim = 128, ReferenceDim = 64, BlockTokens = FusedWorkload.BlockTokens;
 
     private static readonly StorageForm Fp8Token = Form(ElementType.Fp8E4M3, ScaleKind.PerTokenHead), Fp8Static = Form(ElementType.Fp8E4M3, ScaleKind.PerTensor);
@@ -49,9 +48,6 @@ internal static class KernelCatalog
         CodecOf(Window, "exponent-window decode, model V", KvCodecs.ExponentWindow, RowSource.ReferenceValues, decodes: true),
         CodecOf(Lz4, "lz4 encode, model K", KvCodecs.Lz4, RowSource.ReferenceKeys, decodes: false) with { Implementation = "liblz4" },
         CodecOf(Lz4, "lz4 decode, model K", KvCodecs.Lz4, RowSource.ReferenceKeys, decodes: true) with { Implementation = "liblz4" },
-        AttentionOf("bf16", group => group),
-        AttentionOf("e4m3 token-head", StoresFp8),
-        AttentionOf("int8", StoresInt8),
     ];
 
     /// <summary>The kernels of one suite.</summary>
@@ -94,12 +90,4 @@ internal static class KernelCatalog
 
     private static KernelDefinition CodecOf(string group, string name, IKvCodec codec, RowSource source, bool decodes) =>
         new(group, name, DataOf(source), Rows, size => ShapeOf(source, size).Bytes, (buffers, size) => new CodecWorkload(buffers, ShapeOf(source, size), codec, source, decodes));
-
-    private static KernelDefinition AttentionOf(string stored, Func<LayerGroup, LayerGroup> group) => new(Attention,
-        string.Create(CultureInfo.InvariantCulture, $"attention {stored} {AttentionWorkload.QueryHeads}/{AttentionWorkload.KvHeads}/{AttentionWorkload.HeadDim}"),
-        "seeded cache, blocks of 64 in random order", Stored,
-        size => AttentionWorkload.BytesOf(size, group), (buffers, size) => new AttentionWorkload(buffers, size, group))
-    {
-        MemorySuffix = string.Create(CultureInfo.InvariantCulture, $" {AttentionWorkload.MemoryTokens / 1024}K 1 thread"),
-    };
 }

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using KvHandoff.Attention;
+using KvHandoff.Bench.DecodeAttention;
 using KvHandoff.Bench.Limits;
 using KvHandoff.Bench.Reports;
 using KvHandoff.Numerics;
@@ -14,7 +16,7 @@ internal sealed class KernelRun(IJobDisplay display)
 {
     private const double WarmUpSeconds = 0.3, CacheWarmUpSeconds = 0.03, CacheBudgetSeconds = 0.3, MemoryBudgetSeconds = 0.3;
 
-    internal KernelSummary Run(IReadOnlyList<KernelDefinition> kernels, CancellationToken cancellationToken)
+    internal KernelSummary Run(IReadOnlyList<KernelDefinition> kernels, IReadOnlyList<AttentionCase> attention, CancellationToken cancellationToken)
     {
         long started = Stopwatch.GetTimestamp();
         var rows = new List<KernelRow>();
@@ -50,14 +52,34 @@ internal sealed class KernelRun(IJobDisplay display)
                 $"in cache {cache.Gbps:0.0} GB/s = {cache.Ratio:0.00}x {cache.Limit}, from memory {memory.Gbps:0.0} GB/s = {memory.Ratio:0.00}x {memory.Limit}"));
         }
 
+        AttentionSection? section = attention.Count == 0 ? null : RunAttention(attention, buffers, rows, failures, cancellationToken);
         return new KernelSummary
         {
             Environment = MachineDescription.Describe(),
             Clock = ThreadClock.Name,
             Kernels = rows,
+            Attention = section,
             ElapsedSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
             Failures = failures,
         };
+    }
+
+    private AttentionSection RunAttention(IReadOnlyList<AttentionCase> cases, KernelBuffers buffers, List<KernelRow> rows, List<string> failures, CancellationToken cancellationToken)
+    {
+        var section = new AttentionSection
+        {
+            InUse = AttentionKernels.InUse,
+            NativeTargets = [.. AttentionKernels.NativeTargets.Select(t => new NativeTargetRow(t.Name, t.Supported))],
+            ReasonManaged = AttentionKernels.ReasonManaged,
+        };
+        display.Begin("attention kernels");
+        display.End(section.Describe());
+        using var run = new AttentionRun(display, buffers, failures);
+        // Not measured with the others: libtorch starts threads of its own, and while it is slow nothing else should wait.
+        rows.AddRange(run.Run(cases, cancellationToken));
+        return cases.FirstOrDefault(BaselineRun.Compares) is { } compared
+            ? section with { Baseline = new BaselineRun(display, buffers).Run(compared, run.Plain(compared.Shape, compared.Tokens), rows, cancellationToken) }
+            : section;
     }
 
     private static void WarmUp(KernelDefinition kernel, KernelBuffers buffers)

@@ -72,6 +72,3 @@ public class ExponentWindowBenchmarks() : KernelSuite("exponent-window");
 
 /// <summary>LZ4.</summary>
 public class Lz4Benchmarks() : KernelSuite("lz4");
-
-/// <summary>Decode attention on one layer.</summary>
-public class AttentionBenchmarks() : KernelSuite("attention");

@@ -2,17 +2,18 @@ using System.Globalization;
 using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
+using KvHandoff.Bench.DecodeAttention;
 
 namespace KvHandoff.Bench.Kernels;
 
-/// <summary>GB/s of the bytes that a kernel counts, and that rate over the rate of a copy of them; a dash for other benchmarks.</summary>
+/// <summary>GB/s of the bytes that a kernel counts, and that rate over the one of their limit; a dash for other benchmarks.</summary>
 internal sealed class RateColumn(string name, string legend, Func<double, double, double, double> value, string format) : IColumn
 {
     /// <summary>Counted bytes per second.</summary>
     internal static IColumn Gbps { get; } = new RateColumn("GB/s", "Bytes that the kernel counts (1e9) per second of the median", (bytes, nanoseconds, _) => bytes / nanoseconds, "0.00");
 
-    /// <summary>The same relative to memcpy.</summary>
-    internal static IColumn OfMemcpy { get; } = new RateColumn("of memcpy", "Rate over that of a copy of the same bytes", (_, nanoseconds, copy) => copy / nanoseconds, "0.00");
+    /// <summary>The same relative to the suite's baseline.</summary>
+    internal static IColumn OfLimit { get; } = new RateColumn("of limit", "Rate over that of a copy of the same bytes; of attention, over that of reading them on as many threads", (_, nanoseconds, limit) => limit / nanoseconds, "0.00");
 
     public string Id => nameof(RateColumn) + name;
 
@@ -30,7 +31,7 @@ internal sealed class RateColumn(string name, string legend, Func<double, double
 
     public string Legend => legend;
 
-    public bool IsAvailable(BenchmarkDotNet.Reports.Summary summary) => summary.BenchmarksCases.Any(b => b.Descriptor.Type.IsSubclassOf(typeof(KernelSuite)));
+    public bool IsAvailable(BenchmarkDotNet.Reports.Summary summary) => summary.BenchmarksCases.Any(b => CountedBytes(b) is not null);
 
     public bool IsDefault(BenchmarkDotNet.Reports.Summary summary, BenchmarkCase benchmarkCase) => false;
 
@@ -38,18 +39,21 @@ internal sealed class RateColumn(string name, string legend, Func<double, double
 
     public string GetValue(BenchmarkDotNet.Reports.Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style)
     {
-        if (!benchmarkCase.Descriptor.Type.IsSubclassOf(typeof(KernelSuite))
-            || Key(benchmarkCase) is not { } key || Median(summary, benchmarkCase) is not { } nanoseconds)
-            return "-";
-        long bytes = KernelCatalog.Find(key.Kernel).CountedBytes(key.WorkingSet);
-        BenchmarkCase? copy = summary.BenchmarksCases.FirstOrDefault(b =>
-            b.Descriptor.Type == benchmarkCase.Descriptor.Type && b.Descriptor.Baseline && b.Job.Equals(benchmarkCase.Job) && Key(b) == key);
-        double copyNanoseconds = copy is null ? double.NaN : Median(summary, copy) ?? double.NaN;
-        return value(bytes, nanoseconds, copyNanoseconds).ToString(format, CultureInfo.InvariantCulture);
+        if (CountedBytes(benchmarkCase) is not { } bytes || Median(summary, benchmarkCase) is not { } nanoseconds) return "-";
+        BenchmarkCase? limit = summary.BenchmarksCases.FirstOrDefault(b =>
+            b.Descriptor.Type == benchmarkCase.Descriptor.Type && b.Descriptor.Baseline && b.Job.Equals(benchmarkCase.Job) && b.Parameters.DisplayInfo == benchmarkCase.Parameters.DisplayInfo);
+        double limitNanoseconds = limit is null ? double.NaN : Median(summary, limit) ?? double.NaN;
+        return value(bytes, nanoseconds, limitNanoseconds).ToString(format, CultureInfo.InvariantCulture);
     }
 
-    private static (string Kernel, KernelSize WorkingSet)? Key(BenchmarkCase benchmark) =>
-        benchmark.Parameters[nameof(KernelSuite.Kernel)] is string kernel && benchmark.Parameters[nameof(KernelSuite.WorkingSet)] is KernelSize size ? (kernel, size) : null;
+    private static long? CountedBytes(BenchmarkCase benchmark)
+    {
+        if (benchmark.Descriptor.Type == typeof(AttentionBenchmarks)) return AttentionBenchmarks.CountedBytes(benchmark);
+        return benchmark.Descriptor.Type.IsSubclassOf(typeof(KernelSuite))
+            && benchmark.Parameters[nameof(KernelSuite.Kernel)] is string kernel && benchmark.Parameters[nameof(KernelSuite.WorkingSet)] is KernelSize size
+            ? KernelCatalog.Find(kernel).CountedBytes(size)
+            : null;
+    }
 
     private static double? Median(BenchmarkDotNet.Reports.Summary summary, BenchmarkCase benchmark) => summary[benchmark]?.ResultStatistics?.Median;
 }

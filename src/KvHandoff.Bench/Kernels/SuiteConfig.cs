@@ -12,7 +12,7 @@ internal static class SuiteConfig
 
     internal static IConfig For(IReadOnlyList<string> arguments)
     {
-        ManualConfig config = ManualConfig.Create(DefaultConfig.Instance).AddColumn(RateColumn.Gbps, RateColumn.OfMemcpy);
+        ManualConfig config = ManualConfig.Create(DefaultConfig.Instance).AddColumn(RateColumn.Gbps, RateColumn.OfLimit);
         return arguments.Any(JobArguments.Contains)
             ? config
             : config.AddJob(Job.Default.WithToolchain(InProcessEmitToolchain.Instance).WithLaunchCount(1).WithWarmupCount(WarmUps).WithIterationCount(Iterations));

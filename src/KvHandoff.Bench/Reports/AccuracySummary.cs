@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace KvHandoff.Bench.Reports;
 
 /// <summary>The result of <c>accuracy</c>, in the schema and the units of <see cref="Summary"/>.</summary>
-internal sealed record AccuracySummary
+internal sealed record AccuracySummary : IJobSummary
 {
     public string Schema { get; init; } = Summary.CurrentSchema;
 
@@ -41,7 +41,9 @@ internal sealed record AccuracySummary
 
     public IReadOnlyList<string> Failures { get; init; } = [];
 
-    internal string ToJson() => JsonSerializer.Serialize(this, Summary.Options);
+    public string ToJson() => JsonSerializer.Serialize(this, Summary.Options);
+
+    public IEnumerable<ReportTable> Tables() => [Table()];
 
     internal ReportTable Table() => new("accuracy", "Accuracy on the reference model",
         string.Create(CultureInfo.InvariantCulture,

@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace KvHandoff.Bench.Reports;
 
 /// <summary>The result of <c>links</c>, in the schema and the units of <see cref="Summary"/>.</summary>
-internal sealed record LinkSummary
+internal sealed record LinkSummary : IJobSummary
 {
     /// <summary>Auto may take this share of raw's time at most.</summary>
     internal const double MostOfRaw = 1.02;
@@ -24,7 +24,9 @@ internal sealed record LinkSummary
 
     public IReadOnlyList<string> Failures { get; init; } = [];
 
-    internal string ToJson() => JsonSerializer.Serialize(this, Summary.Options);
+    public string ToJson() => JsonSerializer.Serialize(this, Summary.Options);
+
+    public IEnumerable<ReportTable> Tables() => [Table()];
 
     internal ReportTable Table() => new("links", "1 GiB of BF16 rows over a paced link, one core a side",
         "Encoding, checksums and decoding are real; the link is a virtual clock. Times end when the receiver has decoded everything.",

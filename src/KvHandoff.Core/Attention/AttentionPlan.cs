@@ -9,6 +9,9 @@ readonly struct AttentionPlan
     // enough that joining it costs below one percent, and there are so few that the parts of two million tokens fit into a cache.
     const int LeastPartTokens = 512, MostParts = 64;
 
+    // Longer than any position is far.
+    const long NoWindow = 1L << 40;
+
     // Beyond these a factor and its inverse are not both finite.
     const float Smallest = 1e-30f, Largest = 1e30f;
 
@@ -24,7 +27,7 @@ readonly struct AttentionPlan
         LogitFactor = (float)((options.SoftmaxScale != 0 ? options.SoftmaxScale : 1 / Math.Sqrt(KeyDim)) / Exponential.Ln2);
         Cap = options.LogitCap / (float)Exponential.Ln2;
 
-        Window = options.WindowTokens == 0 ? int.MaxValue : options.WindowTokens;
+        Window = options.WindowTokens == 0 ? NoWindow : options.WindowTokens;
         if (group.Kind == AttentionKind.SlidingWindow) Window = Math.Min(Window, group.WindowTokens);
         FirstPosition = firstPosition;
         EndToken = (int)Math.Clamp(FirstPosition + queryTokens, 0, options.EndToken ?? view.Tokens);
@@ -60,7 +63,8 @@ readonly struct AttentionPlan
     /// <summary>Bound of the logits over ln 2; 0 for none.</summary>
     internal float Cap { get; }
 
-    internal int Window { get; }
+    /// <summary>Tokens that a query looks back on, its own included.</summary>
+    internal long Window { get; }
 
     /// <summary>Position of the first query token; it may lie outside the view.</summary>
     internal long FirstPosition { get; }

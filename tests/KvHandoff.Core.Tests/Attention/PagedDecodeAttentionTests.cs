@@ -22,12 +22,14 @@ public sealed class PagedDecodeAttentionTests
     [MemberData(nameof(TypesAndHeads))]
     public void MatchesSoftmaxInDouble(ElementType type, int queryHeads, int kvHeads)
     {
-        foreach (int dim in Dims)
+        for (int i = 0; i < Dims.Length; i++)
         {
+            int dim = Dims[i];
             float[] query = AttentionCase.Query(queryHeads, dim);
-            foreach (int block in BlockSizes)
+            // Each block size with every other dimension: SampledAttentionTests draws from all combinations.
+            foreach (int block in BlockSizes.Where((_, b) => (b + i + kvHeads) % BlockSizes.Length == 0))
             {
-                foreach (int tokens in new[] { 0, 1, block - 1, block, block + 1, 3 * block + 7, 1000 })
+                foreach (int tokens in new[] { 0, 1, block - 1, block + 1, 3 * block + 7 })
                 {
                     AttentionOracle? oracle = null;
                     foreach (DimensionOrder order in Orders)
