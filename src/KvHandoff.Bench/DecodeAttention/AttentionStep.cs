@@ -27,7 +27,7 @@ internal sealed class AttentionStep
     {
         AttentionShape shape = what.Shape;
         (_what, _rows) = (what, rows);
-        _target = isNative ? KernelTarget.InUse : new KernelTarget(InstructionSet.VectorBits);
+        _target = isNative ? KernelTarget.InUse with { Fastest = false } : new KernelTarget(InstructionSet.VectorBits);
         _options = new AttentionOptions(shape.SoftmaxScale) { Weights = what.Weights };
         Query = QueryOf(shape);
         Output = new float[shape.QueryHeads * shape.ValueElements];

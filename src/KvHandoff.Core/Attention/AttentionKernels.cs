@@ -22,8 +22,9 @@ public static class AttentionKernels
 /// <summary>Kernels to run: a native target, or the managed ones in vectors of some width.</summary>
 /// <param name="VectorBits">Most bits of a vector of the managed kernels; 0 runs the definition.</param>
 /// <param name="NativeTarget">Index among the native targets, or -1 for managed.</param>
-readonly record struct KernelTarget(int VectorBits, int NativeTarget = -1)
+/// <param name="Fastest">Whether a managed kernel may stand in for a native one that it has been measured to beat.</param>
+readonly record struct KernelTarget(int VectorBits, int NativeTarget = -1, bool Fastest = false)
 {
     /// <summary>What this process uses.</summary>
-    internal static KernelTarget InUse => new(InstructionSet.VectorBits, NativeKernels.Chosen);
+    internal static KernelTarget InUse => new(InstructionSet.VectorBits, NativeKernels.Chosen, Fastest: !NativeKernels.IsForced);
 }

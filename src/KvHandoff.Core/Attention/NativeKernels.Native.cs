@@ -35,10 +35,12 @@ static unsafe class NativeKernels
 
     static readonly delegate* unmanaged<int, NativeAttentionShape*, NativeAttentionKernel*, int> s_find;
 
+    static readonly string? s_forced = Environment.GetEnvironmentVariable(Variable);
+
     static NativeKernels()
     {
         Targets = [];
-        Chosen = -1;
+        Chosen = Avx2 = -1;
         if (!NativeLibrary.TryLoad(LibraryName, typeof(NativeKernels).Assembly, null, out nint library))
         {
             ReasonUnused = $"lib{LibraryName}.so was not found; it is built where cmake and g++ are";
@@ -59,8 +61,9 @@ static unsafe class NativeKernels
         var targets = new (string, bool)[count()];
         for (int i = 0; i < targets.Length; i++) targets[i] = (Marshal.PtrToStringUTF8(name(i))!, supported(i) != 0);
         Targets = targets;
+        Avx2 = Array.FindIndex(targets, t => t.Item1 == "avx2");
         Chosen = chosen();
-        if (Chosen < 0) ReasonUnused = $"{Variable} is {Environment.GetEnvironmentVariable(Variable)}";
+        if (Chosen < 0) ReasonUnused = $"{Variable} is {s_forced}";
     }
 
     /// <summary>Compiled targets, ascending, and whether this processor runs them; empty without the library.</summary>
@@ -68,6 +71,12 @@ static unsafe class NativeKernels
 
     /// <summary>The target in use, or -1 for none.</summary>
     internal static int Chosen { get; }
+
+    /// <summary>Whether the variable asks for certain kernels.</summary>
+    internal static bool IsForced => !string.IsNullOrEmpty(s_forced);
+
+    /// <summary>The target of that name, or -1.</summary>
+    internal static int Avx2 { get; }
 
     /// <summary>Why no target is in use; null when one is.</summary>
     internal static string? ReasonUnused { get; }
