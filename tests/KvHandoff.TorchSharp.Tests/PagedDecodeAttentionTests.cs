@@ -1,5 +1,6 @@
 using KvHandoff.Attention;
 using KvHandoff.Layout;
+using KvHandoff.Numerics;
 
 namespace KvHandoff.TorchSharp.Tests;
 
@@ -8,6 +9,10 @@ public sealed class PagedDecodeAttentionTests
 {
     // fp32 against fp64: outputs are averages of rows of magnitude 1, logits below 8.
     const double Tolerance = 5e-6;
+
+    // INT8 meets a query rounded to 16 bits and weights rounded to 15: half a unit of the largest each, of any sign, some 1e-5
+    // in all. The derived bound is held in the tests of Core.
+    const double IntegerTolerance = 5e-5;
 
     public static TheoryData<string> Forms =>
         ["fp32", "fp16", "bf16", "fp8-e4m3", "fp8-e5m2", "fp8-token", "fp8-tensor", "mxfp8", "int8-channel", "int8-token", "int8-head"];
@@ -55,7 +60,8 @@ public sealed class PagedDecodeAttentionTests
         PagedDecodeAttention.Run(sequence.View, queryHeads, query, new(SoftmaxScale: scale, WindowTokens: windowTokens), output, logSumExp);
         TorchAttentionReference.Attend(sequence.View, queryHeads, query, new(scale, windowTokens) { DoublePrecision = true }, reference, referenceSums);
         string what = $"{group}, {queryHeads} query heads, {tokens} tokens, window {windowTokens}";
-        Numbers.Near(Numbers.Widen(reference), Numbers.Widen(output), Tolerance, what);
-        Numbers.Near(Numbers.Widen(referenceSums), Numbers.Widen(logSumExp), Tolerance, what);
+        double tolerance = group.ElementType == ElementType.Int8 ? IntegerTolerance : Tolerance;
+        Numbers.Near(Numbers.Widen(reference), Numbers.Widen(output), tolerance, what);
+        Numbers.Near(Numbers.Widen(referenceSums), Numbers.Widen(logSumExp), tolerance, what);
     }
 }
