@@ -50,9 +50,6 @@ readonly struct AttentionPlan
     /// <summary>Query rows that share one kv head.</summary>
     internal int Rows => GroupHeads * QueryTokens;
 
-    /// <summary>All query rows.</summary>
-    internal int AllRows => QueryHeads * QueryTokens;
-
     internal int KeyDim { get; }
 
     internal int ValueDim { get; }
@@ -97,9 +94,6 @@ readonly struct AttentionPlan
         long position = FirstPosition + query;
         return ((int)Math.Clamp(position - Window + 1 - start, 0, end - start), (int)Math.Clamp(position + 1 - start, 0, end - start));
     }
-
-    /// <summary>Place of a query row among the rows of its kv head's group, where heads of one token are neighbours.</summary>
-    internal int RowOf(int query, int head) => (head / GroupHeads * QueryTokens + query) * GroupHeads + head % GroupHeads;
 
     static bool InRange(float factor) => factor == 0 || factor is >= Smallest and <= Largest;
 

@@ -18,21 +18,26 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
 
     internal static bool Fits(int keyDim, int valueDim) => keyDim % (2 * TWidth.Lanes) == 0 && valueDim % (2 * TWidth.Lanes) == 0;
 
+    /// <summary>Bytes of the query as the products read it.</summary>
+    internal static long PreparedBytes(int rows, int keyDim) => (long)LaidRows(rows) * keyDim * sizeof(float);
+
+    /// <summary>Lays the query out for tiles whose keys have no channel scales.</summary>
+    internal static void Prepare(float* query, int rows, int keyDim, byte* prepared) => Arrange(query, rows, keyDim, null, (float*)prepared);
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void Attend(AttendTile* tile)
     {
-        int rows = tile->Rows, keyDim = tile->KeyDim, valueDim = tile->ValueDim, tokens = tile->Tokens;
+        int rows = tile->Rows, keyDim = tile->KeyDim, valueDim = tile->ValueDim, tokens = tile->Tokens, laidRows = LaidRows(rows);
         bool fours = rows > 2;
-        int laidRows = fours ? (rows + 3) & ~3 : rows;
         float* scores = (float*)tile->Scratch, weights = scores + (long)rows * AttendTile.MostTokens, scale = weights + (long)laidRows * AttendTile.MostTokens;
         float* before = scale + ((rows + 15) & ~15), query = before + ((rows + 15) & ~15), sums = query + (long)laidRows * keyDim, wide = sums + (long)rows * valueDim;
         var keys = new KvRows(tile->Keys, tile->KeyStrideBytes, keyDim * TElement.SizeBytes, tokens);
         var values = new KvRows(tile->Values, tile->ValueStrideBytes, valueDim * TElement.SizeBytes, tokens);
         var nextKeys = new KvRows(tile->NextKeys, tile->KeyStrideBytes, keys.RowBytes, tile->NextTokens);
         var nextValues = new KvRows(tile->NextValues, tile->ValueStrideBytes, values.RowBytes, tile->NextTokens);
-        bool widen = TElement.WidensIntoScratch && rows > RowsAtOnce;
-
-        Arrange(tile->Query, rows, keyDim, tile->KeyChannelScales, evenFirst: TElement.LoadsEvenFirst && !widen, query);
+        bool widen = Widens(rows);
+        if (tile->KeyChannelScales is null) query = (float*)tile->Prepared;
+        else Arrange(tile->Query, rows, keyDim, tile->KeyChannelScales, query);
         if (!widen) RowProducts<TWidth, TMath, TVector>.Score<TElement>(query, rows, keyDim, keys, nextKeys, scores);
         for (int from = 0; widen && from < tokens; from += WideTokens)
         {
@@ -82,6 +87,11 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
         }
     }
 
+    static bool Widens(int rows) => TElement.WidensIntoScratch && rows > RowsAtOnce;
+
+    // Whole fours, where four are laid together.
+    static int LaidRows(int rows) => rows > 2 ? (rows + 3) & ~3 : rows;
+
     static KvRows Half(in KvRows next, int from)
     {
         int first = Math.Min(from, next.Tokens);
@@ -111,12 +121,13 @@ static unsafe class DirectTile<TElement, TWidth, TMath, TVector>
     // The query in the order of the stored rows' pairs, channel scales multiplied in; from three rows on, four are laid together and the last
     // one fills up.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    static void Arrange(float* query, int rows, int dim, float* channelScales, bool evenFirst, float* arranged)
+    static void Arrange(float* query, int rows, int dim, float* channelScales, float* arranged)
     {
+        bool evenFirst = TElement.LoadsEvenFirst && !Widens(rows);
         nuint lane = (nuint)(TWidth.Lanes * sizeof(float)), rowBytes = (nuint)dim * sizeof(float);
         int together = rows > 2 ? 4 : 1;
         nuint step = lane * (nuint)together;
-        for (int row = 0; row < ((rows + together - 1) & -together); row++)
+        for (int row = 0; row < LaidRows(rows); row++)
         {
             float* from = query + (long)Math.Min(row, rows - 1) * dim;
             byte* to = (byte*)(arranged + (long)(row & -together) * dim) + (row & (together - 1)) * (int)lane;

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 
 namespace KvHandoff.Attention;
 
@@ -15,14 +14,6 @@ readonly unsafe struct KvRows(byte* first, long strideBytes, int rowBytes, int t
 
     /// <summary>Fetches the rows' part number <paramref name="part"/> of <paramref name="parts"/> equal ones.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void Prefetch(int part, int parts)
-    {
-        if (!Sse.IsSupported || First is null) return;
-        int end = Tokens * (part + 1) / parts;
-        for (int t = Tokens * part / parts; t < end; t++)
-        {
-            byte* row = First + t * StrideBytes;
-            for (int line = 0; line < RowBytes; line += 64) Sse.Prefetch0(row + line);
-        }
-    }
+    internal void Prefetch(int part, int parts) =>
+        TilePrefetch.Rows(First, StrideBytes, RowBytes, Tokens * part / parts, Tokens * (part + 1) / parts);
 }

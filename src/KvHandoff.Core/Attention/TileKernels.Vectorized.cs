@@ -62,7 +62,8 @@ static unsafe class TileKernels
         where TVector : struct =>
         IsMany(shape)
             ? new TileKernel(bits switch { 512 => "managed panels 512", 256 => "managed panels 256", _ => "managed panels 128" }, &PanelTile<TElement, TWidth, TMath, TVector>.Attend)
-            : new TileKernel(bits switch { 512 => "managed rows 512", 256 => "managed rows 256", _ => "managed rows 128" }, &DirectTile<TElement, TWidth, TMath, TVector>.Attend);
+            : new TileKernel(bits switch { 512 => "managed rows 512", 256 => "managed rows 256", _ => "managed rows 128" }, &DirectTile<TElement, TWidth, TMath, TVector>.Attend,
+                DirectTile<TElement, TWidth, TMath, TVector>.PreparedBytes(shape.Rows, shape.KeyDim), &DirectTile<TElement, TWidth, TMath, TVector>.Prepare);
 
     // Of the same instructions, C#'s is the faster loop, by up to 1.3x (docs/kernels.md). Native AVX-512 has vpdpwssd.
     static bool IsFewIntegers(int vectorBits, in TileShape shape) =>
