@@ -1,3 +1,6 @@
+using System.Collections.Immutable;
+using KvHandoff.Memory;
+
 namespace KvHandoff.Transport;
 
 /// <summary>Settings of a listener and of its connections, or of one outgoing connection. Immutable.</summary>
@@ -29,4 +32,12 @@ public sealed record TransportOptions
     /// <summary>Let an unencrypted transport listen on an address that other hosts can reach.</summary>
     /// <remarks>Defaults to false. Everyone who can route to the address can then read and inject cache bytes.</remarks>
     public bool AllowRemotePlaintext { get; init; }
+
+    /// <summary>User ids whose processes may connect to a Unix socket or to shared memory.</summary>
+    /// <remarks>Defaults to empty: the user of this process, and nobody else, not even root.</remarks>
+    public ImmutableArray<uint> AllowedUserIds { get; init; } = [];
+
+    /// <summary>Memory that peers of a shared-memory listener may map, read and write; they get every descriptor in this order.</summary>
+    /// <remarks>Defaults to none. The regions must outlive the listener and its connections.</remarks>
+    public ImmutableArray<SharedSlab> SharedRegions { get; init; } = [];
 }

@@ -13,6 +13,10 @@ public sealed class TransportEndpointTests
     [InlineData("tcp://[::1]:7400", "tcp", "::1", 7400, true)]
     [InlineData("tcp://[fe80::1%1]:7400", "tcp", "fe80::1%1", 7400, false)]
     [InlineData("tcp+tls://[2001:db8::5]:80", "tcp+tls", "2001:db8::5", 80, false)]
+    [InlineData("unix:///run/kv.sock", "unix", "/run/kv.sock", 0, true)]
+    [InlineData("unix://@kv:1", "unix", "@kv:1", 0, true)]
+    [InlineData("shm:///run/a b.sock", "shm", "/run/a b.sock", 0, true)]
+    [InlineData("loopback://any", "loopback", "any", 0, true)]
     public void Endpoints_round_trip(string text, string scheme, string host, int port, bool loopback)
     {
         Assert.True(TransportEndpoint.TryParse(text, out TransportEndpoint endpoint, out string? error), error);
@@ -49,6 +53,12 @@ public sealed class TransportEndpointTests
     [InlineData("tcp://[127.0.0.1]:80")]
     [InlineData("tcp://[::1]80")]
     [InlineData("tcp://[zz]:80")]
+    [InlineData("unix://")]
+    [InlineData("unix://@")]
+    [InlineData("unix:///")]
+    [InlineData("shm://relative")]
+    [InlineData("unix:///a\0b")]
+    [InlineData("loopback://")]
     public void Garbage_is_refused_with_its_text(string? text)
     {
         Assert.False(TransportEndpoint.TryParse(text, out TransportEndpoint endpoint, out string? error));
@@ -61,6 +71,15 @@ public sealed class TransportEndpointTests
     {
         Assert.False(TransportEndpoint.TryParse($"tcp://{new string('a', 100_000)}:1", out _, out string? error));
         Assert.InRange(error!.Length, 1, 1000);
+    }
+
+    [Fact]
+    public void A_path_has_as_many_bytes_as_the_system_takes()
+    {
+        Assert.True(TransportEndpoint.TryParse($"unix:///{new string('a', 106)}", out _, out _));
+        Assert.False(TransportEndpoint.TryParse($"unix:///{new string('a', 107)}", out _, out string? error));
+        Assert.Contains("108 bytes", error);
+        Assert.False(TransportEndpoint.TryParse($"unix:///{new string('ä', 54)}", out _, out _));
     }
 
     [Fact]
