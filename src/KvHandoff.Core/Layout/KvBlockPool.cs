@@ -79,6 +79,9 @@ public sealed class KvBlockPool
     /// <summary>Whether the values lie apart from the keys, so that a block is no single run of bytes.</summary>
     public bool KeepsPlanesApart { get; }
 
+    /// <summary>Where each layer's blocks lie.</summary>
+    public ReadOnlyMemory<LayerStorage> Storage => _storage;
+
     /// <summary>Slots in all.</summary>
     public int Capacity => _references.Length;
 
@@ -127,6 +130,17 @@ public sealed class KvBlockPool
         }
     }
 
+    /// <summary>Adds a reference unless the slot was freed since the handle was granted.</summary>
+    public bool TryAddReference(SlotHandle handle)
+    {
+        lock (_gate)
+        {
+            if (!Holds(handle)) return false;
+            _references[handle.Slot]++;
+            return true;
+        }
+    }
+
     /// <summary>Drops a reference; the last one frees the slot and ends its generation.</summary>
     /// <exception cref="InvalidOperationException">The slot was freed since the handle was granted.</exception>
     public void Release(SlotHandle handle)
@@ -143,8 +157,7 @@ public sealed class KvBlockPool
     /// <summary>Whether the slot still belongs to whom the handle was granted.</summary>
     public bool IsCurrent(SlotHandle handle)
     {
-        if ((uint)handle.Slot >= (uint)_references.Length) return false;
-        lock (_gate) return _references[handle.Slot] > 0 && _generations[handle.Slot] == handle.Generation;
+        lock (_gate) return Holds(handle);
     }
 
     /// <summary>References to the slot; 0 when it is free.</summary>
@@ -229,9 +242,12 @@ public sealed class KvBlockPool
         return _storage[layerInGroup];
     }
 
+    private bool Holds(SlotHandle handle) =>
+        (uint)handle.Slot < (uint)_references.Length && _references[handle.Slot] > 0 && _generations[handle.Slot] == handle.Generation;
+
     private void Check(SlotHandle handle)
     {
-        if ((uint)handle.Slot >= (uint)_references.Length || _references[handle.Slot] == 0 || _generations[handle.Slot] != handle.Generation)
+        if (!Holds(handle))
         {
             uint now = (uint)handle.Slot < (uint)_references.Length ? _generations[handle.Slot] : 0;
             throw new InvalidOperationException($"Slot {handle} is stale: generation is now {now}, capacity {Capacity}.");

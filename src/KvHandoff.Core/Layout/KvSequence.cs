@@ -7,13 +7,13 @@ namespace KvHandoff.Layout;
 /// To append, reserve room with <see cref="TryReserve"/>, write the rows of every layer with <see cref="WriteRows"/> and then make
 /// them visible with <see cref="Advance"/>. Not thread-safe, except that different layers may be written at once.
 /// </remarks>
-public sealed class KvSequence : IDisposable
+public sealed partial class KvSequence : IDisposable
 {
     private readonly BlockTable[] _tables;
     private readonly SlotHandle[] _tails;
     private readonly bool[] _hasTail;
     private readonly int[] _written;
-    private bool _disposed;
+    private bool _disposed, _isBorrowed;
 
     internal KvSequence(PagedKvCache cache)
     {
@@ -100,6 +100,7 @@ public sealed class KvSequence : IDisposable
     /// <param name="keys"><c>[token][kv head][dim]</c>, already rotated.</param>
     /// <param name="values">Same shape; empty for a latent layer.</param>
     /// <exception cref="ArgumentException">The spans are not whole tokens, differ, exceed the reservation, or leave a gap before a tail.</exception>
+    /// <exception cref="SharedBlocksException">Tokens before <see cref="SharedTokens"/> would be written.</exception>
     public void WriteRows(int layer, int start, ReadOnlySpan<float> keys, ReadOnlySpan<float> values)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
@@ -111,6 +112,8 @@ public sealed class KvSequence : IDisposable
         int tokens = keys.Length / perToken;
         if (start < 0 || (long)start + tokens > (long)_tables[g].Count * geometry.BlockTokens)
             throw new ArgumentException($"Tokens {start}..{start + tokens} exceed the {_tables[g].Count * geometry.BlockTokens} reserved.", nameof(start));
+        if (start < SharedTokens)
+            throw new SharedBlocksException($"Tokens {start}..{start + tokens} begin in blocks that other sequences may read; rows can be written from {SharedTokens} on.");
         if (Cache.Layout.Groups[g].HasTail)
         {
             int written = Math.Max(_written[layer], Tokens), tile = Cache.Layout.Groups[g].TileTokens;
@@ -153,6 +156,7 @@ public sealed class KvSequence : IDisposable
     {
         if (_disposed) return;
         _disposed = true;
+        if (_isBorrowed) return;
         for (int g = 0; g < _tables.Length; g++)
         {
             Release(Cache.Pools[g], _tables[g].Slots);

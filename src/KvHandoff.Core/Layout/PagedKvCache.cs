@@ -25,6 +25,15 @@ public sealed class PagedKvCache : IDisposable
     {
     }
 
+    // Pools of another process, of which nothing is allocated here.
+    private PagedKvCache(KvCacheLayout layout, ImmutableArray<KvBlockPool> pools, ImmutableArray<KvBlockPool?> tailPools)
+    {
+        Layout = layout;
+        Pools = pools;
+        TailPools = tailPools;
+        _owned = [];
+    }
+
     private PagedKvCache(KvCacheLayout layout, ImmutableArray<KvBlockPool> pools, MemoryRegion? owned, MemoryRegion? tails, long tailOffset, int sequences)
     {
         if (pools.Length != layout.Groups.Length)
@@ -78,6 +87,9 @@ public sealed class PagedKvCache : IDisposable
 
         return new PagedKvCache(layout, pools.MoveToImmutable(), owned ? region : null, region, offset, sequences);
     }
+
+    /// <summary>A cache that another process owns, over its memory as it is mapped here: only sequences whose slots it granted are made of it.</summary>
+    internal static PagedKvCache Borrow(KvCacheLayout layout, ImmutableArray<KvBlockPool> pools, ImmutableArray<KvBlockPool?> tailPools) => new(layout, pools, tailPools);
 
     /// <summary>An empty sequence of this cache.</summary>
     public KvSequence CreateSequence() => new(this);

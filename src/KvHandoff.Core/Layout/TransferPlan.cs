@@ -21,6 +21,9 @@ public enum TransferSteps : byte
 
     /// <summary>The transcoding rounds: what arrives is close to what was sent, not equal.</summary>
     Lossy = 8,
+
+    /// <summary>The sides hold different layers, kv heads or tokens: a part of what one has goes to a part of the other.</summary>
+    Reslice = 16,
 }
 
 /// <summary>How the rows of one layer group travel when no codec is asked for.</summary>
@@ -31,6 +34,15 @@ public enum TransferSteps : byte
 /// <param name="Steps">What happens on the way.</param>
 public sealed record GroupTransfer(LayerGroup Source, LayerGroup Target, StorageForm KeyWire, StorageForm ValueWire, TransferSteps Steps)
 {
+    /// <summary>Index of the group in the whole model's layout.</summary>
+    public int Group { get; init; }
+
+    /// <summary>Index of the group in the sender's own layout.</summary>
+    public int SourceGroup { get; init; }
+
+    /// <summary>Index of the group in the receiver's own layout.</summary>
+    public int TargetGroup { get; init; }
+
     /// <summary>Form of a plane on the wire.</summary>
     public StorageForm Wire(KvPlane plane) => plane == KvPlane.Key ? KeyWire : ValueWire;
 
@@ -75,57 +87,86 @@ public sealed record GroupTransfer(LayerGroup Source, LayerGroup Target, Storage
 /// <summary>How a cache of one layout becomes a cache of another: a pure function of the two descriptions.</summary>
 public sealed class TransferPlan
 {
-    private TransferPlan(KvCacheLayout source, KvCacheLayout target, ImmutableArray<GroupTransfer> groups)
+    private TransferPlan(CachePart source, CachePart target, ImmutableArray<GroupTransfer> groups)
     {
-        Source = source;
-        Target = target;
+        SourcePart = source;
+        TargetPart = target;
+        Source = source.IsAll ? source.Whole : source.Layout;
+        Target = target.IsAll ? target.Whole : target.Layout;
         Groups = groups;
         foreach (GroupTransfer group in groups) Steps |= group.Steps;
+        if (source.Shard with { Tokens = default } != target.Shard with { Tokens = default }) Steps |= TransferSteps.Reslice;
     }
 
-    /// <summary>The sender's layout.</summary>
+    /// <summary>The layout of the sender's own cache.</summary>
     public KvCacheLayout Source { get; }
 
-    /// <summary>The receiver's layout.</summary>
+    /// <summary>The layout of the receiver's own cache.</summary>
     public KvCacheLayout Target { get; }
 
-    /// <summary>How the rows of each layer group travel.</summary>
+    /// <summary>Which part of the model the sender's cache is.</summary>
+    public CachePart SourcePart { get; }
+
+    /// <summary>Which part of the model the receiver's cache is.</summary>
+    public CachePart TargetPart { get; }
+
+    /// <summary>How the rows of each layer group travel that both sides hold layers of.</summary>
     public ImmutableArray<GroupTransfer> Groups { get; }
 
     /// <summary>The steps, over all layer groups.</summary>
     public TransferSteps Steps { get; }
 
-    /// <summary>Plans the transfer, or says in <paramref name="reason"/> which field of the two descriptions rules it out.</summary>
-    public static bool TryCreate(KvCacheLayout source, KvCacheLayout target, out TransferPlan? plan, out string? reason)
+    /// <summary>Plans the transfer between whole caches, or says in <paramref name="reason"/> which field of the two descriptions rules it out.</summary>
+    public static bool TryCreate(KvCacheLayout source, KvCacheLayout target, out TransferPlan? plan, out string? reason) =>
+        TryCreate(CachePart.All(source), CachePart.All(target), out plan, out reason);
+
+    /// <summary>Plans the transfer between caches that are parts of a model's, or says in <paramref name="reason"/> what rules it out.</summary>
+    public static bool TryCreate(CachePart source, CachePart target, out TransferPlan? plan, out string? reason)
     {
         plan = null;
-        reason = Difference("model name", source.Model.Name, target.Model.Name)
-            ?? Difference("model revision", source.Model.Revision, target.Model.Revision)
-            ?? Difference("rope theta", source.Model.RopeTheta, target.Model.RopeTheta)
-            ?? Difference("rope scaling", source.Model.RopeScaling, target.Model.RopeScaling)
-            ?? Difference("layers", source.LayerCount, target.LayerCount)
-            ?? Difference("layer groups", source.Groups.Length, target.Groups.Length);
-        for (int g = 0; reason is null && g < source.Groups.Length; g++)
-        {
-            LayerGroup from = source.Groups[g], to = target.Groups[g];
-            reason = Difference($"group {g}: attention kind", from.Kind, to.Kind)
-                ?? Difference($"group {g}: layers", string.Join(',', from.Layers), string.Join(',', to.Layers))
-                ?? Difference($"group {g}: kv heads", from.KvHeads, to.KvHeads)
-                ?? Difference($"group {g}: head dim", from.HeadDim, to.HeadDim)
-                ?? Difference($"group {g}: window tokens", from.WindowTokens, to.WindowTokens);
-        }
-
+        KvCacheLayout from = source.Whole, to = target.Whole;
+        reason = source.Check() ?? target.Check()
+            ?? Difference("model name", from.Model.Name, to.Model.Name)
+            ?? Difference("model revision", from.Model.Revision, to.Model.Revision)
+            ?? Difference("rope theta", from.Model.RopeTheta, to.Model.RopeTheta)
+            ?? Difference("rope scaling", from.Model.RopeScaling, to.Model.RopeScaling)
+            ?? Difference("layers", from.LayerCount, to.LayerCount)
+            ?? Difference("layer groups", from.Groups.Length, to.Groups.Length);
+        for (int g = 0; reason is null && g < from.Groups.Length; g++) reason = Difference(g, from.Groups[g], to.Groups[g]);
         if (reason is not null) return false;
-        plan = new TransferPlan(source, target, [.. source.Groups.Select((from, g) => GroupTransfer.Create(from, target.Groups[g]))]);
+        plan = new TransferPlan(source, target, Transfers(source, target));
         return true;
     }
 
     /// <summary>A few readable lines: both sides, the steps, and per group what travels.</summary>
     public override string ToString() => string.Join(Environment.NewLine,
     [
-        $"from {Source}", $"to   {Target}", $"by   {Steps}",
-        .. Groups.Select((g, i) => $"group {i}: {Side(g.Source)} -> {Wire(g)} -> {Side(g.Target)}"),
+        $"from {Source}{Held(SourcePart)}", $"to   {Target}{Held(TargetPart)}", $"by   {Steps}",
+        .. Groups.Select(g => $"group {g.Group}: {Side(g.Source)} -> {Wire(g)} -> {Side(g.Target)}"),
     ]);
+
+    private static ImmutableArray<GroupTransfer> Transfers(CachePart source, CachePart target)
+    {
+        KvCacheLayout from = source.Layout, to = target.Layout;
+        ImmutableArray<int> sourceGroups = source.OwnGroups(), targetGroups = target.OwnGroups();
+        var transfers = ImmutableArray.CreateBuilder<GroupTransfer>();
+        for (int g = 0; g < source.Whole.Groups.Length; g++)
+        {
+            if (sourceGroups[g] < 0 || targetGroups[g] < 0) continue;
+            transfers.Add(GroupTransfer.Create(from.Groups[sourceGroups[g]], to.Groups[targetGroups[g]]) with { Group = g, SourceGroup = sourceGroups[g], TargetGroup = targetGroups[g] });
+        }
+
+        return transfers.ToImmutable();
+    }
+
+    private static string? Difference(int group, LayerGroup from, LayerGroup to) =>
+        Difference($"group {group}: attention kind", from.Kind, to.Kind)
+        ?? Difference($"group {group}: layers", string.Join(',', from.Layers), string.Join(',', to.Layers))
+        ?? Difference($"group {group}: kv heads", from.KvHeads, to.KvHeads)
+        ?? Difference($"group {group}: head dim", from.HeadDim, to.HeadDim)
+        ?? Difference($"group {group}: window tokens", from.WindowTokens, to.WindowTokens);
+
+    private static string Held(CachePart part) => part.IsAll ? "" : $", layers {part.Shard.Layers} and kv heads {part.Shard.KvHeads} of {part.Whole.LayerCount} and {KvShard.WidestHeads(part.Whole)}";
 
     private static string Side(LayerGroup group) => $"{Forms(group.Form(KvPlane.Key), group.Form(KvPlane.Value), group.Planes)}, {group.Order}, blocks of {group.BlockTokens}";
 

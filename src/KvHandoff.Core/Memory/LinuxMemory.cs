@@ -8,7 +8,7 @@ internal static unsafe partial class LinuxMemory
     internal const int ProtRead = 1, ProtWrite = 2;
     internal const int MapShared = 1, MapPrivate = 2, MapAnonymous = 0x20;
     internal const int AdviseHugePage = 14;
-    internal const uint MemfdCloseOnExec = 1;
+    internal const uint MemfdCloseOnExec = 1, MemfdAllowSealing = 2;
 
     private const string Libc = "libc";
 

@@ -27,7 +27,8 @@ public sealed unsafe class SharedSlab : MemoryRegion
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(lengthBytes);
         RequireLinux();
-        int fd = LinuxMemory.MemfdCreate(name, LinuxMemory.MemfdCloseOnExec);
+        // A listener that hands the slab out seals its size first.
+        int fd = LinuxMemory.MemfdCreate(name, LinuxMemory.MemfdCloseOnExec | LinuxMemory.MemfdAllowSealing);
         if (fd < 0) throw new IOException($"memfd_create(\"{name}\") failed: {Marshal.GetLastPInvokeErrorMessage()}");
         if (LinuxMemory.Truncate(fd, lengthBytes) != 0)
         {

@@ -10,6 +10,9 @@ internal sealed class ControlChannel(IConnection connection) : IAsyncDisposable
     private readonly IDuplexPipe _pipe = connection.AsPipe();
     private readonly SemaphoreSlim _writing = new(1, 1);
 
+    /// <summary>The connection underneath, for what it can do beside messages.</summary>
+    internal IConnection Connection => connection;
+
     internal string Description => connection.Description;
 
     /// <summary>Sends one message; false when the connection is gone, which the reading side reports.</summary>

@@ -44,123 +44,152 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         error = SegmentTable.TryRead(header, table, entries);
         if (error is not null) return Refuse(error);
 
-        IncomingHandoff? handoff = receiver.FindLanding(header.HandoffId);
-        string? mismatch = handoff is null ? $"no handoff {header.HandoffId} is landing" : Mismatch(header, handoff);
+        IncomingPart? part = receiver.FindLanding(header.HandoffId)?.PartOf(peer);
+        HandoffPiece? piece = null;
+        string? mismatch = part is null ? $"no handoff {header.HandoffId} of this sender is landing" : Mismatch(header, part, out piece);
         if (mismatch is not null)
         {
             // A late or stale frame is drained and dropped; one that contradicts a live grant ends that handoff.
             receiver.CountFenced();
-            if (handoff is not null && !IsStale(header, handoff))
-                KvReceiver.Fail(handoff, AbortReason.ProtocolError, $"Frame {header.Sequence} does not fit the grant: {mismatch}.");
-            return Drain(header.PayloadBytes);
+            if (part is not null && !IsStale(header, part))
+                part.Handoff.Fail(AbortReason.ProtocolError, $"Frame {header.Sequence} does not fit the grant: {mismatch}.");
+            return Drain(Following(header));
         }
 
-        if (!handoff!.TryClaim(header.Layer, header.Granule)) return Drain(header.PayloadBytes);
+        int frame = piece!.FrameOf(header.Layer, header.Granule);
+        if (!part!.TryClaim(frame)) return Drain(Following(header));
         bool landed = false;
         try
         {
-            int g = handoff.Shape.Layout.GroupOf(header.Layer);
-            IKvCodec codec = handoff.Shape.FindCodec(g, header.Codec)!;
+            IKvCodec codec = header.IsPlaced ? KvCodecs.Raw : part.Shape.FindCodec(piece.Transfer, header.Codec)!;
             long copied = 0;
-            got = handoff.Shape.IsDirect(g, codec)
-                ? ReceiveInPlace(header, handoff, entries, started, out string? corrupt)
-                : ReceiveStaged(header, handoff, handoff.Shape.Groups[g], codec, entries, started, out corrupt, out copied);
+            string? corrupt;
+            got = header.IsPlaced ? VerifyInPlace(header, part, piece, entries, started, out corrupt)
+                : part.Shape.IsDirect(piece.Transfer, codec) ? ReceiveInPlace(header, part, piece, entries, started, out corrupt)
+                : ReceiveStaged(header, part, piece, codec, entries, started, out corrupt, out copied);
             if (!got.IsOk) return InMidFrame(got);
             if (corrupt is not null)
             {
-                KvReceiver.Fail(handoff, AbortReason.Corrupt, corrupt);
+                part.Handoff.Fail(AbortReason.Corrupt, corrupt);
                 return got;
             }
 
             landed = true;
-            handoff.Land(header.Layer, header.Granule, FrameHeader.Bytes + table.Length + header.PayloadBytes, copied,
-                HandoffShape.DigestOf(header.Layer, header.Granule, header.TableCrc));
+            part.Land(frame, part.Shape.OwnLayer(header.Layer), FrameHeader.Bytes + table.Length + Following(header), copied, HandoffShape.DigestOf(header, entries));
             return got;
         }
         finally
         {
-            if (!landed) handoff.Abandon();
+            if (!landed) part.Abandon(frame);
         }
     }
 
     public void Dispose() => _staging?.Dispose();
 
-    private TransportResult ReceiveInPlace(in FrameHeader header, IncomingHandoff handoff, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt)
+    private TransportResult ReceiveInPlace(in FrameHeader header, IncomingPart part, HandoffPiece piece, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt)
     {
         corrupt = null;
-        var rows = new GranuleRows(handoff.Target, header.Layer, header.Granule, handoff.Shape.TotalTokens);
-        Grow(ref _ranges, handoff.Shape.MaxRanges);
+        GranuleRows rows = Rows(header, part, piece);
+        Grow(ref _ranges, part.Shape.MaxRanges);
         int count = rows.Ranges(_ranges);
         TransportResult got = connection.ReceiveVectors(_ranges.AsSpan(0, count));
-        long at = handoff.Clock.Add(HandoffPhase.Wire, since);
-        if (!got.IsOk) return got;
-        for (int s = 0; s < entries.Length && corrupt is null; s++)
-        {
-            uint actual = rows.Checksum(s / header.Planes, (KvPlane)(s % header.Planes), out _);
-            if (actual != entries[s].Crc32C) corrupt = CorruptText(header, s, entries[s].Crc32C, actual);
-        }
-
-        handoff.Clock.Add(HandoffPhase.Verify, at);
-        return got;
+        since = part.Handoff.Clock.Add(HandoffPhase.Wire, since);
+        return got.IsOk ? Verify(header, part, rows, entries, since, out corrupt) : got;
     }
 
-    private TransportResult ReceiveStaged(in FrameHeader header, IncomingHandoff handoff, GroupTransfer transfer, IKvCodec codec, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt, out long copied)
+    /// <summary>The sender wrote the rows itself: they are read where they lie.</summary>
+    private TransportResult VerifyInPlace(in FrameHeader header, IncomingPart part, HandoffPiece piece, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt)
+    {
+        corrupt = null;
+        return receiver.TrustsSameHost ? TransportResult.Ok : Verify(header, part, Rows(header, part, piece), entries, since, out corrupt);
+    }
+
+    private static GranuleRows Rows(in FrameHeader header, IncomingPart part, HandoffPiece piece)
+    {
+        HandoffShape shape = part.Shape;
+        var heads = new IndexRange(shape.OwnHead(piece.Transfer, header.FirstHead), header.HeadCount);
+        return new GranuleRows(part.Handoff.Target, shape.OwnLayer(header.Layer), shape.OwnGranule(header.Granule), shape.OwnTokens, heads);
+    }
+
+    private static int Following(in FrameHeader header) => header.IsPlaced ? 0 : header.PayloadBytes;
+
+    private TransportResult Verify(in FrameHeader header, IncomingPart part, in GranuleRows rows, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt)
+    {
+        corrupt = null;
+        for (int s = 0; s < entries.Length && corrupt is null; s++)
+        {
+            uint actual = rows.Checksum(rows.Heads.Start + s / header.Planes, (KvPlane)(s % header.Planes), out _);
+            if (actual != entries[s].Crc32C && !receiver.Without.HasFlag(Guards.Checksums)) corrupt = CorruptText(header, s, entries[s].Crc32C, actual);
+        }
+
+        part.Handoff.Clock.Add(HandoffPhase.Verify, since);
+        return TransportResult.Ok;
+    }
+
+    private TransportResult ReceiveStaged(in FrameHeader header, IncomingPart part, HandoffPiece piece, IKvCodec codec, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt, out long copied)
     {
         corrupt = null;
         copied = 0;
+        HandoffShape shape = part.Shape;
+        PhaseClock clock = part.Handoff.Clock;
+        GroupTransfer transfer = shape.Groups[piece.Transfer];
         if (_staging is null || _staging.LengthBytes < header.PayloadBytes)
         {
             _staging?.Dispose();
-            _staging = NativeSlab.Allocate(handoff.Shape.MaxPayloadBytes);
+            _staging = NativeSlab.Allocate(shape.MaxPayloadBytes);
         }
 
         Span<byte> payload = _staging.Span(0, header.PayloadBytes);
         TransportResult got = connection.Receive(payload);
-        long at = handoff.Clock.Add(HandoffPhase.Wire, since);
+        long at = clock.Add(HandoffPhase.Wire, since);
         if (!got.IsOk) return got;
 
-        KvLayerView view = handoff.Target.View(header.Layer, handoff.Shape.TotalTokens);
+        KvLayerView view = part.Handoff.Target.View(shape.OwnLayer(header.Layer), shape.OwnTokens);
         for (int s = 0, offset = 0; s < entries.Length && corrupt is null; s++)
         {
             ReadOnlySpan<byte> encoded = payload.Slice(offset, (int)entries[s].EncodedBytes);
             offset += encoded.Length;
             uint actual = Crc32C.Compute(encoded);
-            at = handoff.Clock.Add(HandoffPhase.Verify, at);
-            if (actual != entries[s].Crc32C)
+            at = clock.Add(HandoffPhase.Verify, at);
+            if (actual != entries[s].Crc32C && !receiver.Without.HasFlag(Guards.Checksums))
             {
                 corrupt = CorruptText(header, s, entries[s].Crc32C, actual);
                 break;
             }
 
-            int head = s / header.Planes;
+            int head = shape.OwnHead(piece.Transfer, header.FirstHead + s / header.Planes);
             var plane = (KvPlane)(s % header.Planes);
-            if (!SegmentCoder.TryDecode(transfer, codec, encoded, view, head, plane, header.Granule, out string? error))
+            if (!SegmentCoder.TryDecode(transfer, codec, encoded, view, head, plane, shape.OwnGranule(header.Granule), out string? error))
                 corrupt = $"Layer {header.Layer}, granule {header.Granule}, segment {s}: {error}";
             copied += header.Tokens * view.Group.RowBytes;
-            at = handoff.Clock.Add(HandoffPhase.Place, at);
+            at = clock.Add(HandoffPhase.Place, at);
         }
 
         return got;
     }
 
-    private string? Mismatch(in FrameHeader header, IncomingHandoff handoff)
+    private string? Mismatch(in FrameHeader header, IncomingPart part, out HandoffPiece? piece)
     {
-        if (header.Epoch != receiver.Epoch) return $"epoch {header.Epoch}, this receiver's is {receiver.Epoch}";
-        if (header.LeaseId != handoff.LeaseId) return $"lease {header.LeaseId}, granted was {handoff.LeaseId}";
-        if (!ReferenceEquals(handoff.Peer, peer)) return "the lease was granted to another peer";
-        HandoffShape shape = handoff.Shape;
-        if (header.Layer >= shape.Layout.LayerCount) return $"layer {header.Layer} of {shape.Layout.LayerCount}";
-        if (header.Granule >= shape.Granules) return $"granule {header.Granule} of {shape.Granules}";
-        int g = shape.Layout.GroupOf(header.Layer);
-        LayerGroup group = shape.Layout.Groups[g];
-        uint generation = handoff.SlotGenerations[g][header.Granule];
-        if (header.SlotGeneration != generation) return $"slot generation {header.SlotGeneration}, granted was {generation}";
-        GroupTransfer transfer = shape.Groups[g];
-        if (shape.FindCodec(g, header.Codec) is not { } codec)
+        piece = null;
+        bool fenced = !receiver.Without.HasFlag(Guards.Fences);
+        if (fenced && header.Epoch != receiver.Epoch) return $"epoch {header.Epoch}, this receiver's is {receiver.Epoch}";
+        if (fenced && header.LeaseId != part.LeaseId) return $"lease {header.LeaseId}, granted was {part.LeaseId}";
+        HandoffShape shape = part.Shape;
+        piece = shape.Find(header.Layer, header.FirstHead, header.Granule);
+        if (piece is null) return $"layer {header.Layer}, granule {header.Granule}, heads from {header.FirstHead} on are not what this sender has to send";
+        int g = piece.Transfer;
+        // Rows that the sender placed are of this side's own form.
+        if (header.IsPlaced && !part.Handoff.IsExposed) return "its rows are said to lie in the blocks, which this sender was not granted";
+        GroupTransfer transfer = header.IsPlaced ? shape.Placed!.Stored(g) : shape.Groups[g];
+        uint generation = part.SlotGenerations[g][header.Granule - shape.GranulesOf(g).First];
+        if (fenced && header.SlotGeneration != generation) return $"slot generation {header.SlotGeneration}, granted was {generation}";
+        IKvCodec? codec = !header.IsPlaced ? shape.FindCodec(g, header.Codec) : header.Codec == SegmentCoder.FrameCodec(transfer, KvCodecs.Raw) ? KvCodecs.Raw : null;
+        if (codec is null)
             return $"codec {header.Codec}, granted was {shape.FrameCodecs(g)}";
         ElementType element = SegmentCoder.FrameElementType(transfer, codec);
         if (header.ElementType != element) return $"element type {header.ElementType}, expected {element}";
-        if (header.FirstHead != 0 || header.HeadCount != group.KvHeads) return $"heads {header.FirstHead}+{header.HeadCount}, expected 0+{group.KvHeads}";
+        if (header.HeadCount != piece.Heads.Count) return $"heads {header.FirstHead}+{header.HeadCount}, expected {piece.Heads.Start}+{piece.Heads.Count}";
+        LayerGroup group = transfer.Target;
         if (header.Planes != group.Planes || header.HeadDim != group.HeadDim) return $"planes {header.Planes} x dim {header.HeadDim}, expected {group.Planes} x {group.HeadDim}";
         int tokens = shape.TokensIn(header.Granule);
         if (header.Tokens != tokens) return $"{header.Tokens} tokens, expected {tokens}";
@@ -175,8 +204,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         return null;
     }
 
-    private bool IsStale(in FrameHeader header, IncomingHandoff handoff) =>
-        header.Epoch != receiver.Epoch || header.LeaseId != handoff.LeaseId || !ReferenceEquals(handoff.Peer, peer);
+    private bool IsStale(in FrameHeader header, IncomingPart part) => header.Epoch != receiver.Epoch || header.LeaseId != part.LeaseId;
 
     private TransportResult Drain(int bytes)
     {

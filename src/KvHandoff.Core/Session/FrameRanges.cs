@@ -6,22 +6,25 @@ using KvHandoff.Transport;
 namespace KvHandoff.Session;
 
 /// <summary>
-/// One granule of one layer of a sequence, all kv heads, where what lies in the blocks is what travels: rows or codes, then the scales that
+/// One granule of one layer of a sequence, some of its kv heads, in the numbers of the cache itself, where what lies in the blocks is what travels: rows or codes, then the scales that
 /// lie beside them, then the tail. Address ranges for a socket, and checksums in place. A value over objects that live as long
 /// as the handoff, so that a frame allocates nothing.
 /// </summary>
-internal readonly struct GranuleRows(KvSequence sequence, int layer, int granule, int totalTokens)
+internal readonly struct GranuleRows(KvSequence sequence, int layer, int granule, int tokens, IndexRange heads)
 {
+    /// <summary>Kv heads, of the cache itself.</summary>
+    internal IndexRange Heads => heads;
+
     /// <summary>Most ranges that <see cref="Ranges"/> yields for any granule of the group.</summary>
-    internal static int MaxRanges(in BlockGeometry geometry) => geometry.KvHeads * geometry.Planes * PiecesPerSegment(geometry);
+    internal static int MaxRanges(in BlockGeometry geometry, int heads) => heads * geometry.Planes * PiecesPerSegment(geometry);
 
     /// <summary>Appends the address ranges of all segments in frame order, joining neighbours.</summary>
     internal int Ranges(Span<IoRange> ranges)
     {
-        KvLayerView view = sequence.View(layer, totalTokens);
+        KvLayerView view = sequence.View(layer, tokens);
         BlockGeometry geometry = view.Geometry;
         int count = 0;
-        for (int head = 0; head < geometry.KvHeads; head++)
+        for (int head = heads.Start; head < heads.End; head++)
         {
             for (int plane = 0; plane < geometry.Planes; plane++)
             {
@@ -43,7 +46,7 @@ internal readonly struct GranuleRows(KvSequence sequence, int layer, int granule
     /// <summary>CRC-32C of one segment where it lies.</summary>
     internal uint Checksum(int head, KvPlane plane, out int bytes)
     {
-        var pieces = new SegmentPieces(sequence.View(layer, totalTokens), head, plane, granule);
+        var pieces = new SegmentPieces(sequence.View(layer, tokens), head, plane, granule);
         uint crc = 0;
         bytes = 0;
         while (pieces.Next(out Span<byte> piece))

@@ -41,8 +41,22 @@ internal static class Handshake
         return (preface, error);
     }
 
+    internal static Hello HelloOf(CachePart part, KvSenderOptions options) =>
+        new(part.Layout, options.Name, options.Streams) { Shard = part.IsAll ? default : ShardCodec.Write(part) };
+
+    /// <summary>The part of the model that a peer's cache is, as it says; the layout that it gives beside must be that part's.</summary>
+    internal static WireError? TryReadPart(KvCacheLayout layout, ByteValue shard, out CachePart part)
+    {
+        part = CachePart.All(layout);
+        if (shard.IsEmpty) return null;
+        if (ShardCodec.TryRead(shard.Span, out CachePart? read) is { } error) return error;
+        if (!read!.Layout.Equals(layout)) return new WireError(WireErrorCode.BadValue, $"The peer's cache is {layout}; the part of a model that it names is {read.Layout}.");
+        part = read;
+        return null;
+    }
+
     /// <summary>Receiver: waits for a hello that fits the cache, or tells the sender why it does not and returns null.</summary>
-    internal static async Task<(Hello Hello, TransferPlan Plan)?> ReceiveHelloAsync(ControlChannel control, KvCacheLayout layout, Action<string> report, CancellationToken cancellationToken)
+    internal static async Task<(Hello Hello, TransferPlan? Plan)?> ReceiveHelloAsync(ControlChannel control, CachePart own, Action<string> report, CancellationToken cancellationToken)
     {
         ControlReadResult read;
         try
@@ -62,10 +76,13 @@ internal static class Handshake
                 error = new WireError(WireErrorCode.BadValue, $"The first message was {read.Message?.GetType().Name ?? "the end of the stream"}; expected Hello.");
             else if (hello.Streams < 1)
                 error = new WireError(WireErrorCode.BadValue, $"The sender asks for {hello.Streams} data connections; at least 1 is needed.");
-            else if (!TransferPlan.TryCreate(hello.Layout, layout, out TransferPlan? plan, out string? reason))
+            else if (hello.IsGroupMember)
+                return (hello, null);
+            else if ((error = TryReadPart(hello.Layout, hello.Shard, out CachePart part)) is null)
+            {
+                if (TransferPlan.TryCreate(part, own, out TransferPlan? plan, out string? reason)) return (hello, plan!);
                 error = new WireError(WireErrorCode.BadValue, $"Layouts do not match: {reason}");
-            else
-                return (hello, plan!);
+            }
         }
 
         report(error.Message);
@@ -75,7 +92,7 @@ internal static class Handshake
 
     /// <summary>Sender: says hello and returns the receiver's welcome.</summary>
     /// <exception cref="HandoffException">The receiver refused, speaks another protocol, or its cache does not match.</exception>
-    internal static async Task<(Welcome Welcome, TransferPlan Plan)> GreetAsync(ControlChannel control, Hello hello, CancellationToken cancellationToken)
+    internal static async Task<(Welcome Welcome, TransferPlan Plan)> GreetAsync(ControlChannel control, Hello hello, CachePart own, CancellationToken cancellationToken)
     {
         await control.SendAsync(hello, cancellationToken).ConfigureAwait(false);
         ControlReadResult read = await control.ReadAsync(cancellationToken).ConfigureAwait(false);
@@ -84,7 +101,9 @@ internal static class Handshake
         switch (read.Message)
         {
             case Welcome welcome:
-                if (!TransferPlan.TryCreate(hello.Layout, welcome.Layout, out TransferPlan? plan, out string? reason))
+                if (TryReadPart(welcome.Layout, welcome.Shard, out CachePart part) is { } misfit)
+                    throw new HandoffException(HandoffFailure.ProtocolMismatch, $"The receiver at {control.Description} describes its cache wrongly: {misfit.Message}");
+                if (!TransferPlan.TryCreate(own, part, out TransferPlan? plan, out string? reason))
                     throw new HandoffException(HandoffFailure.LayoutMismatch, $"Layouts do not match: {reason}");
                 return (welcome, plan!);
             case Fault fault:

@@ -9,53 +9,55 @@ namespace KvHandoff.Session;
 /// or nothing is.
 /// </summary>
 /// <remarks>All members are thread-safe. Disposing an uncommitted handoff aborts it; disposing after <see cref="CommittedAsync"/> keeps the sequence.</remarks>
-public sealed class IncomingHandoff : IAsyncDisposable
+public sealed partial class IncomingHandoff : IAsyncDisposable
 {
-    private const byte Empty = 0, Landing = 1, Landed = 2;
-
     private readonly Lock _gate = new();
-    private readonly ReceiverPeer _peer;
+    private readonly KvReceiver _receiver;
+    private readonly IncomingPart?[] _parts;
     private readonly TaskCompletionSource[] _layers;
-    private readonly int[] _granulesLeft;
-    private readonly byte[] _granules;
+    private readonly int[] _framesLeft;
+    private readonly TaskCompletionSource _allLanded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _committed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly long _offeredAt = PhaseClock.Now;
     private KvSequence? _sequence;
-    private HandoffState _state = HandoffState.Initial.After(HandoffEvent.Granted);
+    private HandoffState _state;
     private HandoffException? _failure;
     private HandoffManifest? _manifest;
-    private long _lastActivity = Environment.TickCount64;
     private long _completeAt;
     private long _wireBytes, _bytesCopied;
-    private uint _digest;
     private int _layersLeft;
 
-    internal IncomingHandoff(ReceiverPeer peer, Offer offer, ulong leaseId, TimeSpan lease, KvSequence sequence, HandoffShape shape, PhaseClock clock)
+    /// <param name="receiver">Where it lands.</param>
+    /// <param name="offer">The first offer of it.</param>
+    /// <param name="group">The group, or null.</param>
+    /// <param name="sequence">Blocks for all of this receiver's share.</param>
+    /// <param name="reusedTokens">Tokens that the sequence began with.</param>
+    /// <param name="expectedFrames">Per layer of this cache: frames that have to land from all senders together.</param>
+    /// <param name="senders">Indices of the senders that contribute; 0 alone without a group.</param>
+    /// <param name="exposed">Whether the sender writes into the blocks by itself.</param>
+    internal IncomingHandoff(KvReceiver receiver, Offer offer, HandoffGroup? group, KvSequence sequence, int reusedTokens, int[] expectedFrames, ImmutableArray<int> senders, bool exposed)
     {
-        _peer = peer;
+        _receiver = receiver;
         _sequence = sequence;
         Id = offer.HandoffId;
         RequestId = offer.RequestId;
-        LeaseId = leaseId;
-        Lease = lease;
-        Deadline = Environment.TickCount64 + offer.DeadlineMilliseconds;
-        Shape = shape;
-        Clock = clock;
-        int layers = shape.Layout.LayerCount;
-        _layers = new TaskCompletionSource[layers];
-        _granulesLeft = new int[layers];
-        _granules = new byte[(long)layers * shape.Granules];
-        _layersLeft = layers;
-        for (int i = 0; i < layers; i++)
-        {
-            _layers[i] = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _granulesLeft[i] = shape.Granules;
-        }
-
-        Use = new OutstandingUse(ReleaseBlocks);
+        TotalTokens = offer.TotalTokens;
+        Priority = offer.Priority;
+        Intent = offer.Intent;
+        Group = group;
+        Senders = senders;
+        ReusedTokens = reusedTokens;
         Target = sequence;
-        SlotGenerations = Generations(sequence, shape.Granules);
+        Deadline = receiver.Clock.NowMilliseconds + offer.DeadlineMilliseconds;
+        _state = HandoffState.Initial(group is { Targets.Length: > 1 } ? HandoffRole.GroupReceiver : HandoffRole.Receiver, exposed).After(HandoffEvent.Granted);
+        IsExposed = exposed;
+        _parts = new IncomingPart?[group?.Sources.Length ?? 1];
+        _framesLeft = expectedFrames;
+        _layers = new TaskCompletionSource[expectedFrames.Length];
+        _layersLeft = expectedFrames.Length;
+        for (int i = 0; i < _layers.Length; i++) _layers[i] = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Use = new OutstandingUse(() => Apply(HandoffEvent.UsesEnded));
     }
 
     /// <summary>Identity that the sender gave the handoff.</summary>
@@ -65,7 +67,19 @@ public sealed class IncomingHandoff : IAsyncDisposable
     public string RequestId { get; }
 
     /// <summary>Tokens that the sequence will have.</summary>
-    public int TotalTokens => Shape.TotalTokens;
+    public int TotalTokens { get; }
+
+    /// <summary>Tokens from the first on that were in this cache already and did not travel.</summary>
+    public int ReusedTokens { get; }
+
+    /// <summary>The sender's priority.</summary>
+    public byte Priority { get; }
+
+    /// <summary>What the handoff is for.</summary>
+    public HandoffIntent Intent { get; }
+
+    /// <summary>The group that it is a part of, or null.</summary>
+    public HandoffGroup? Group { get; }
 
     /// <summary>Where the handoff stands.</summary>
     public HandoffStatus Status
@@ -90,31 +104,43 @@ public sealed class IncomingHandoff : IAsyncDisposable
     /// <summary>What the handoff cost so far, phases of the receiver only.</summary>
     public HandoffCost Cost => new(Clock.Snapshot())
     {
-        KvBytes = Shape.KvBytes,
+        KvBytes = KvBytes,
         WireBytes = Volatile.Read(ref _wireBytes),
         BytesCopied = Volatile.Read(ref _bytesCopied),
         Elapsed = System.Diagnostics.Stopwatch.GetElapsedTime(_offeredAt, _completeAt == 0 ? PhaseClock.Now : _completeAt),
     };
 
-    /// <summary>The sequence while layers land, to read layers that <see cref="LayerAsync"/> has announced. It is not the host's before the commit.</summary>
+    /// <summary>
+    /// The sequence while layers land, to read layers that <see cref="LayerAsync"/> has announced. It is not the host's before the commit.
+    /// </summary>
     public KvSequence Target { get; }
 
-    internal ulong LeaseId { get; }
-
-    internal TimeSpan Lease { get; }
-
-    internal long Deadline { get; }
-
-    internal HandoffShape Shape { get; }
-
-    internal PhaseClock Clock { get; }
+    internal PhaseClock Clock { get; } = new();
 
     internal OutstandingUse Use { get; }
 
-    internal ReceiverPeer Peer => _peer;
+    internal long Deadline { get; }
 
-    /// <summary>Generation of the slot that holds each granule's first token, per group: part of the fence.</summary>
-    internal ImmutableArray<ImmutableArray<uint>> SlotGenerations { get; }
+    /// <summary>Whether the sender was granted blocks that it writes by itself.</summary>
+    internal bool IsExposed { get; }
+
+    /// <summary>Whether an ended handoff's blocks wait for the sender to let go of them.</summary>
+    internal bool IsQuarantined
+    {
+        get
+        {
+            lock (_gate) return _state is { IsTerminal: true, IsExposed: true, Status: not HandoffStatus.Committed };
+        }
+    }
+
+    /// <summary>Senders of the group that contribute.</summary>
+    internal ImmutableArray<int> Senders { get; }
+
+    /// <summary>Bytes that the parts were granted so far.</summary>
+    internal long KvBytes => _parts.Sum(p => p?.Shape.KvBytes ?? 0);
+
+    /// <summary>Whether another receiver commits for the group.</summary>
+    internal bool IsDecidedElsewhere => Group is not null && Group.Coordinator != Group.Target;
 
     /// <summary>Completes when every row of <paramref name="layer"/> has landed and been verified; fails when the handoff does.</summary>
     public Task LayerAsync(int layer, CancellationToken cancellationToken = default)
@@ -136,115 +162,62 @@ public sealed class IncomingHandoff : IAsyncDisposable
     public void RecordFirstAttend(TimeSpan elapsed) => Clock.Set(HandoffPhase.FirstAttend, elapsed);
 
     /// <summary>Aborts an uncommitted handoff and completes when its blocks are free; returns a committed sequence that nobody took.</summary>
+    /// <remarks>One that is prepared in a group waits for the coordinator's decision or the deadline: it has given its word.</remarks>
     public async ValueTask DisposeAsync()
     {
-        await _peer.AbortAsync(this, AbortReason.Cancelled, "The receiver gave the handoff up.").ConfigureAwait(false);
+        Fail(AbortReason.Cancelled, "The receiver gave the handoff up.");
+        if (Status == HandoffStatus.Prepared) await Task.WhenAny(_committed.Task, _released.Task).ConfigureAwait(false);
+        if (Status != HandoffStatus.Committed) await _released.Task.ConfigureAwait(false);
         Interlocked.Exchange(ref _sequence, null)?.Dispose();
     }
 
-    /// <summary>Completes when the blocks of an ended handoff are free.</summary>
-    internal Task ReleasedAsync() => _released.Task;
-
-    /// <summary>Claims a granule for one frame. False when it has landed, is landing, or the handoff has ended: the frame is dropped.</summary>
-    internal bool TryClaim(int layer, int granule)
+    /// <summary>The part of a connected sender, or null.</summary>
+    internal IncomingPart? PartOf(ReceiverPeer peer)
     {
-        if (!Use.TryEnter()) return false;
-        if (Interlocked.CompareExchange(ref _granules[(long)layer * Shape.Granules + granule], Landing, Empty) == Empty) return true;
-        Use.Exit();
-        return false;
-    }
-
-    /// <summary>A claimed granule was verified and is immutable from here on.</summary>
-    internal void Land(int layer, int granule, long wireBytes, long bytesCopied, uint digest)
-    {
-        Volatile.Write(ref _granules[(long)layer * Shape.Granules + granule], Landed);
-        Interlocked.Add(ref _wireBytes, wireBytes);
-        Interlocked.Add(ref _bytesCopied, bytesCopied);
-        Interlocked.Add(ref _digest, digest);
-        Touch();
-        if (Interlocked.Decrement(ref _granulesLeft[layer]) == 0)
+        foreach (IncomingPart? part in _parts)
         {
-            _layers[layer].TrySetResult();
-            if (Interlocked.Decrement(ref _layersLeft) == 0) Apply(HandoffEvent.AllLanded);
+            if (part is not null && ReferenceEquals(part.Peer, peer)) return part;
         }
 
-        Use.Exit();
+        return null;
     }
 
-    /// <summary>A claimed granule did not come through; the caller aborts the handoff.</summary>
-    internal void Abandon() => Use.Exit();
+    /// <summary>The part of sender <paramref name="source"/> of the group, or null.</summary>
+    internal IncomingPart? PartOf(int source) => _parts[source];
 
-    internal void Touch() => Volatile.Write(ref _lastActivity, Environment.TickCount64);
+    internal void Add(int source, IncomingPart part) => _parts[source] = part;
 
-    internal void AcceptManifest(HandoffManifest manifest)
-    {
-        lock (_gate) _manifest ??= manifest;
-        Touch();
-        Apply(HandoffEvent.ManifestReceived);
-    }
+    /// <summary>Parts that were offered so far.</summary>
+    internal IEnumerable<IncomingPart> Parts => _parts.Where(p => p is not null)!;
 
     /// <summary>Why the handoff is overdue at <paramref name="now"/>, or null.</summary>
     internal string? Overdue(long now)
     {
         if (now >= Deadline) return $"The deadline passed with {Volatile.Read(ref _layersLeft)} of {_layers.Length} layers incomplete.";
-        long idle = now - Volatile.Read(ref _lastActivity);
-        return idle > Lease.TotalMilliseconds ? $"Nothing came for {idle} ms; the lease is {Lease.TotalMilliseconds} ms." : null;
-    }
-
-    /// <summary>Applies an event; on the commit it publishes, on a failure it stops further frames. True if this call ended the handoff.</summary>
-    internal bool Apply(HandoffEvent happened, HandoffException? failure = null)
-    {
-        HandoffState after;
-        lock (_gate)
+        foreach (IncomingPart? part in _parts)
         {
-            if (_state.IsTerminal) return false;
-            if (happened is HandoffEvent.AllLanded or HandoffEvent.ManifestReceived) _completeAt = PhaseClock.Now;
-            after = _state = _state.After(happened);
-            if (!after.IsTerminal) return false;
-            _failure = failure;
-            if (after.Status == HandoffStatus.Committed) Target.Advance(Shape.TotalTokens);
+            if (part is { IsFinished: false } or { FramesLeft: > 0 } && part.Overdue(now) is { } reason) return reason;
         }
 
-        if (after.Status == HandoffStatus.Committed)
-        {
-            Clock.Add(HandoffPhase.Commit, _completeAt);
-            _peer.Ended(this, new Committed(Id, LeaseId, Shape.KvBytes, Volatile.Read(ref _wireBytes), Volatile.Read(ref _bytesCopied), Volatile.Read(ref _digest), [.. Clock.Snapshot()]));
-            _committed.TrySetResult();
-            return true;
-        }
-
-        Use.Close();
-        foreach (TaskCompletionSource layer in _layers) Fail(layer, failure!);
-        Fail(_committed, failure!);
-        return true;
+        return null;
     }
 
-    /// <summary>Text of the failure that ended the handoff, for peers that ask.</summary>
-    internal string FailureText
+    /// <summary>A frame of a layer of this cache was verified.</summary>
+    internal void Landed(int layer, long wireBytes, long bytesCopied)
     {
-        get
-        {
-            lock (_gate) return _failure?.Message ?? "";
-        }
+        Interlocked.Add(ref _wireBytes, wireBytes);
+        Interlocked.Add(ref _bytesCopied, bytesCopied);
+        Count(layer, 1);
     }
 
-    private static void Fail(TaskCompletionSource task, HandoffException failure)
+    /// <summary>Frames of a layer are there: landed, or reused.</summary>
+    internal void Count(int layer, int frames)
     {
-        if (task.TrySetException(failure)) _ = task.Task.Exception;
-    }
-
-    private static ImmutableArray<ImmutableArray<uint>> Generations(KvSequence sequence, int granules)
-    {
-        var groups = ImmutableArray.CreateBuilder<ImmutableArray<uint>>(sequence.Cache.Layout.Groups.Length);
-        for (int g = 0; g < sequence.Cache.Layout.Groups.Length; g++)
-        {
-            int blockTokens = sequence.Cache.Layout.Groups[g].BlockTokens;
-            var generations = ImmutableArray.CreateBuilder<uint>(granules);
-            for (int i = 0; i < granules; i++) generations.Add(sequence.Table(g)[i * KvSegment.GranuleTokens / blockTokens].Generation);
-            groups.Add(generations.MoveToImmutable());
-        }
-
-        return groups.MoveToImmutable();
+        if (frames == 0 || Interlocked.Add(ref _framesLeft[layer], -frames) != 0) return;
+        _layers[layer].TrySetResult();
+        if (Interlocked.Decrement(ref _layersLeft) != 0) return;
+        _allLanded.TrySetResult();
+        Apply(HandoffEvent.AllLanded);
     }
 
     private void ReleaseBlocks()

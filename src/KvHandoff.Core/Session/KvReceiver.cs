@@ -1,8 +1,6 @@
-using System.Collections.Immutable;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Threading.Channels;
-using KvHandoff.Codec;
 using KvHandoff.Layout;
 using KvHandoff.Transport;
 using KvHandoff.Wire;
@@ -14,29 +12,36 @@ namespace KvHandoff.Session;
 /// lease and slot generation, and nothing is published before all of it is verified.
 /// </summary>
 /// <remarks>Thread-safe. One receiver serves any number of senders; each has its own threads, one per data connection.</remarks>
-public sealed class KvReceiver : IAsyncDisposable
+public sealed partial class KvReceiver : IAsyncDisposable
 {
-    private static readonly TimeSpan ScanInterval = TimeSpan.FromMilliseconds(50);
-
     private readonly PagedKvCache _cache;
+    private readonly CachePart _part;
     private readonly KvReceiverOptions _options;
     private readonly ITransportListener _listener;
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentDictionary<Guid, IncomingHandoff> _landing = new();
+    private readonly ConcurrentDictionary<IncomingHandoff, long> _ending = new();
+    private readonly ConcurrentDictionary<Guid, IncomingHandoff> _quarantined = new();
     private readonly ConcurrentDictionary<Guid, ReceiverPeer> _peers = new();
     private readonly ConcurrentDictionary<Task, byte> _serving = new();
     private readonly OutcomeHistory _outcomes = new();
+    private readonly OfferDesk _desk;
+    private readonly GroupCommit _groups;
     private readonly Channel<IncomingHandoff> _incoming = Channel.CreateUnbounded<IncomingHandoff>();
     private readonly Task _accepting, _expiring;
     private long _bytesOfGonePeers, _fenced;
     private int _disposed;
 
-    private KvReceiver(PagedKvCache cache, KvReceiverOptions options, ITransportListener listener)
+    private KvReceiver(PagedKvCache cache, CachePart part, KvReceiverOptions options, ITransportListener listener)
     {
         _cache = cache;
+        _part = part;
         _options = options;
         _listener = listener;
+        Clock = new SessionClock(options.TimeProvider);
         Epoch = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
+        _desk = new OfferDesk(this, cache, options);
+        _groups = new GroupCommit(this, part, options);
         _accepting = AcceptAsync();
         _expiring = ExpireAsync();
     }
@@ -59,6 +64,21 @@ public sealed class KvReceiver : IAsyncDisposable
     /// <summary>Handoffs that are landing now.</summary>
     public int OpenHandoffs => _landing.Count;
 
+    /// <summary>Handoffs that have ended while their sender may still write into their blocks.</summary>
+    public int QuarantinedHandoffs => _quarantined.Count;
+
+    /// <summary>Offers that wait for room.</summary>
+    public int WaitingOffers => _desk.Waiting;
+
+    internal SessionClock Clock { get; }
+
+    internal Guards Without => _options.Without;
+
+    internal bool TrustsSameHost => _options.SameHostTrust;
+
+    /// <summary>Bytes that the handoffs which are landing were granted.</summary>
+    internal long GrantedBytes => _landing.Values.Sum(h => h.KvBytes);
+
     /// <summary>Starts listening.</summary>
     /// <param name="endpoint"><c>tcp://host:port</c>; port 0 picks one.</param>
     /// <param name="cache">Blocks are reserved from it; it must outlive the receiver.</param>
@@ -70,9 +90,13 @@ public sealed class KvReceiver : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(cache);
         options ??= new KvReceiverOptions();
+        if (options.PrefixIndex is { } index && !ReferenceEquals(index.Cache, cache)) throw new ArgumentException("The prefix index is of another cache.", nameof(options));
+        CachePart part = HandoffParts.PartOf(cache, options.Part);
         (ITransport transport, TransportEndpoint address) = Handshake.Resolve(endpoint);
+        // Senders that share memory with this host write into the blocks themselves, where the cache lies in memory that can be shared.
+        if (options.Transport.SharedRegions.IsEmpty) options = options with { Transport = options.Transport with { SharedRegions = CacheWindow.RegionsOf(cache) } };
         ITransportListener listener = await transport.ListenAsync(address, options.Transport, cancellationToken).ConfigureAwait(false);
-        return new KvReceiver(cache, options, listener);
+        return new KvReceiver(cache, part, options, listener);
     }
 
     /// <summary>Handoffs as they are granted; ends when the receiver is disposed.</summary>
@@ -88,8 +112,16 @@ public sealed class KvReceiver : IAsyncDisposable
         await _expiring.ConfigureAwait(false);
         foreach (ReceiverPeer peer in _peers.Values) peer.Disconnect("The receiver shut down.");
         await Task.WhenAll(_serving.Keys).ConfigureAwait(false);
+        await _groups.DisposeAsync().ConfigureAwait(false);
+        foreach (IncomingHandoff handoff in _landing.Values)
+        {
+            // A sender that is away will not come back in time, and a group without this member is not decided any more.
+            handoff.Fail(HandoffEvent.TimedOut, AbortReason.PeerGone, "The receiver shut down.");
+            await handoff.ReleasedAsync().ConfigureAwait(false);
+        }
+
         _incoming.Writer.TryComplete();
-        while (_incoming.Reader.TryRead(out IncomingHandoff? untaken)) await untaken.DisposeAsync().ConfigureAwait(false);
+        while (_incoming.Reader.TryRead(out IncomingHandoff? nobodys)) await nobodys.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();
     }
 
@@ -97,14 +129,42 @@ public sealed class KvReceiver : IAsyncDisposable
 
     internal void CountFenced() => Interlocked.Increment(ref _fenced);
 
-    /// <summary>Ends a handoff; its blocks are freed as soon as no receive is inside them.</summary>
-    internal static void Fail(IncomingHandoff handoff, AbortReason reason, string message) => _ = handoff.Peer.AbortAsync(handoff, reason, message);
+    internal void Open(IncomingHandoff handoff) => _landing[handoff.Id] = handoff;
+
+    internal void Announce(IncomingHandoff handoff) => _incoming.Writer.TryWrite(handoff);
+
+    /// <summary>A part of a group, or a coordinator's own, is complete.</summary>
+    internal void Prepared(IncomingHandoff handoff) => _groups.Prepared(handoff);
 
     /// <summary>Moves an ended handoff from the open ones to the history that queries are answered from.</summary>
-    internal void Forget(IncomingHandoff handoff)
+    internal void Ended(IncomingHandoff handoff, HandoffStatus status, string text)
     {
-        _outcomes.Add(handoff.Id, handoff.Status, handoff.FailureText);
+        _outcomes.Add(handoff.Id, status, text);
         _landing.TryRemove(handoff.Id, out _);
+        if (handoff.IsQuarantined && Without.HasFlag(Guards.Quarantine)) handoff.Apply(HandoffEvent.WindowClosed);
+        if (handoff.IsQuarantined)
+        {
+            _quarantined[handoff.Id] = handoff;
+            foreach (IncomingPart part in handoff.Parts) _ = CloseWindowAsync(handoff, part.StoppedWindowAsync());
+        }
+
+        if (handoff.Use.Count > 0) _ending[handoff] = Clock.NowMilliseconds;
+        if (handoff.Group is not null) _groups.Ended(handoff, status, text);
+    }
+
+    /// <summary>The sender let go of an ended handoff's blocks.</summary>
+    internal void CloseWindow(Guid id, ulong lease)
+    {
+        if (!_quarantined.TryGetValue(id, out IncomingHandoff? handoff) || handoff.Parts.All(p => p.LeaseId != lease)) return;
+        _quarantined.TryRemove(id, out _);
+        handoff.Apply(HandoffEvent.WindowClosed);
+    }
+
+    private async Task CloseWindowAsync(IncomingHandoff handoff, Task gone)
+    {
+        await gone.ConfigureAwait(false);
+        _quarantined.TryRemove(handoff.Id, out _);
+        handoff.Apply(HandoffEvent.WindowClosed);
     }
 
     internal Outcome OutcomeOf(Guid id)
@@ -117,123 +177,7 @@ public sealed class KvReceiver : IAsyncDisposable
     {
         foreach (IncomingHandoff handoff in _landing.Values)
         {
-            if (ReferenceEquals(handoff.Peer, peer)) Fail(handoff, AbortReason.PeerGone, reason);
-        }
-    }
-
-    /// <summary>Grants an offer, with blocks reserved for all of it, or says why not. Nothing has been sent yet.</summary>
-    internal ControlMessage Answer(Offer offer, ReceiverPeer peer)
-    {
-        long started = PhaseClock.Now;
-        KvCacheLayout layout = _cache.Layout;
-        if (_landing.ContainsKey(offer.HandoffId) || _outcomes.Find(offer.HandoffId).State != HandoffOutcome.Unknown)
-            return Refuse(offer, RejectReason.Duplicate, $"Handoff {offer.HandoffId} is known here: {OutcomeOf(offer.HandoffId).State}. Query it instead.");
-        ImmutableArray<IKvCodec> codecs = OfferedCodecs.Of(offer.Codec, peer.Plan);
-        if (codecs.IsEmpty) return Refuse(offer, RejectReason.BadOffer, $"Codec {offer.Codec} is not known here.");
-        if (HandoffShape.Refusal(peer.Plan, offer.TotalTokens, codecs) is { } refusal) return Refuse(offer, RejectReason.BadOffer, refusal);
-        if (!offer.Shard.IsWhole(layout, offer.TotalTokens))
-            return Refuse(offer, RejectReason.BadOffer, $"The offer is for shard {offer.Shard}; this version takes whole sequences only.");
-        if (offer.DeadlineMilliseconds <= 0) return Refuse(offer, RejectReason.BadOffer, $"The deadline is {offer.DeadlineMilliseconds} ms; it must be positive.");
-
-        KvSequence sequence = _cache.CreateSequence();
-        if (!sequence.TryReserve(offer.TotalTokens))
-        {
-            sequence.Dispose();
-            long needed = PagedKvCache.RequiredBytes(layout, offer.TotalTokens), free = _cache.Pools.Sum(p => KvBlockPool.RequiredBytes(p.Group, p.FreeSlots));
-            return new Reject(offer.HandoffId, RejectReason.NoSpace, $"{offer.TotalTokens} tokens need {needed} bytes; {free} are free.", needed, free, 100);
-        }
-
-        var clock = new PhaseClock();
-        ulong lease = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8));
-        var handoff = new IncomingHandoff(peer, offer, lease, _options.Lease, sequence, new HandoffShape(peer.Plan, sending: false, offer.TotalTokens, codecs), clock);
-        _landing[offer.HandoffId] = handoff;
-        if (peer.IsGone) PeerGone(peer, "The sender left while its offer was answered.");
-        clock.Add(HandoffPhase.Reserve, started);
-        _incoming.Writer.TryWrite(handoff);
-        return new Grant(offer.HandoffId, lease, (long)_options.Lease.TotalMilliseconds, handoff.SlotGenerations, handoff.Shape.KvBytes);
-    }
-
-    private static Reject Refuse(Offer offer, RejectReason reason, string text) => new(offer.HandoffId, reason, text, 0, 0, 0);
-
-    private async Task AcceptAsync()
-    {
-        while (true)
-        {
-            IConnection? connection;
-            try
-            {
-                connection = await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false);
-            }
-            catch (Exception e) when (e is OperationCanceledException or TransportException or ObjectDisposedException)
-            {
-                return;
-            }
-
-            if (connection is null) return;
-            Task serving = ServeAsync(connection);
-            _serving[serving] = 0;
-            _ = serving.ContinueWith((done, _) => _serving.TryRemove(done, out byte _), null, TaskScheduler.Default);
-        }
-    }
-
-    private async Task ServeAsync(IConnection connection)
-    {
-        await Task.Yield();
-        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
-        timeout.CancelAfter(_options.HandshakeTimeout);
-        (ConnectionPreface preface, WireError? error) = await Handshake.ReadPrefaceAsync(connection, timeout.Token).ConfigureAwait(false);
-        if (error is not null)
-        {
-            LastFault = error.Message;
-            connection.Dispose();
-            return;
-        }
-
-        if (preface.Kind == ConnectionKind.Data)
-        {
-            string? refused = preface.Epoch != Epoch ? $"A data connection names epoch {preface.Epoch}; this receiver's is {Epoch}."
-                : !_peers.TryGetValue(preface.ConnectionToken, out ReceiverPeer? owner) ? $"A data connection names token {preface.ConnectionToken}, which no sender holds."
-                : !owner.TryAddStream(connection, _options.MaxStreams) ? $"A sender opened more than {_options.MaxStreams} data connections."
-                : null;
-            if (refused is null) return;
-            LastFault = refused;
-            connection.Dispose();
-            return;
-        }
-
-        var control = new ControlChannel(connection);
-        (Hello Hello, TransferPlan Plan)? greeting = await Handshake.ReceiveHelloAsync(control, _cache.Layout, text => LastFault = text, timeout.Token).ConfigureAwait(false);
-        if (greeting is not var (hello, plan))
-        {
-            await control.DisposeAsync().ConfigureAwait(false);
-            return;
-        }
-
-        var peer = new ReceiverPeer(this, control, new Guid(RandomNumberGenerator.GetBytes(16)), hello.SenderName, plan);
-        _peers[peer.Token] = peer;
-        await control.SendAsync(new Welcome(Epoch, peer.Token, _cache.Layout, Math.Min(hello.Streams, _options.MaxStreams), _options.Name), _stop.Token).ConfigureAwait(false);
-        await peer.ServeAsync(_stop.Token).ConfigureAwait(false);
-        await peer.DisposeAsync().ConfigureAwait(false);
-        Interlocked.Add(ref _bytesOfGonePeers, peer.DataBytesReceived);
-        _peers.TryRemove(peer.Token, out _);
-    }
-
-    private async Task ExpireAsync()
-    {
-        using var timer = new PeriodicTimer(ScanInterval);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false))
-            {
-                long now = Environment.TickCount64;
-                foreach (IncomingHandoff handoff in _landing.Values)
-                {
-                    if (handoff.Overdue(now) is { } reason) Fail(handoff, AbortReason.Expired, reason);
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
+            if (handoff.PartOf(peer) is { } part) handoff.Detach(part, reason);
         }
     }
 }

@@ -9,14 +9,16 @@ namespace KvHandoff.Session;
 /// A handoff as the sender sees it. Publish layers as prefill produces them, in any order; commit when all are published.
 /// </summary>
 /// <remarks>
-/// <see cref="Publish"/> never blocks and may be called from the thread that computes. Disposing before the commit aborts; when
+/// <see cref="Publish(int, int)"/> never blocks and may be called from the thread that computes. Disposing before the commit aborts; when
 /// disposal or a failed commit completes, no thread reads the sequence's blocks any more.
 /// </remarks>
-public sealed class OutgoingHandoff : IAsyncDisposable
+public sealed partial class OutgoingHandoff : IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly KvSender _sender;
-    private readonly int[] _publishedGranules;
+    private readonly PublishedRows _published;
+    private readonly uint[] _digests;
+    private readonly List<(HandoffPiece Piece, int Frame)> _due = [];
     private readonly TaskCompletionSource<Committed> _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<Grant> _granted = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -24,30 +26,36 @@ public sealed class OutgoingHandoff : IAsyncDisposable
     private readonly long _deadline;
     private readonly SlotHandle[][] _held;
     private readonly SlotHandle?[] _heldTails;
-    private HandoffState _state = HandoffState.Initial;
+    private HandoffState _state = HandoffState.Initial(HandoffRole.Sender);
+    private SenderLink _link;
     private Grant? _grant;
-    private long _wireBytes, _bytesCopied, _renewedAt = Environment.TickCount64;
-    private uint _digest;
+    private Finish? _finish;
+    private long _wireBytes, _bytesCopied, _renewedAt;
 
-    internal OutgoingHandoff(KvSender sender, KvSequence sequence, HandoffOffer offer, HandoffShape shape)
+    internal OutgoingHandoff(KvSender sender, SenderLink link, KvSequence sequence, HandoffOffer offer, HandoffShape shape)
     {
         _sender = sender;
+        _link = link;
         Sequence = sequence;
-        Id = offer.HandoffId;
+        Offer = offer;
         Shape = shape;
-        Deadline = offer.Deadline;
-        _deadline = Environment.TickCount64 + (long)offer.Deadline.TotalMilliseconds;
-        _publishedGranules = new int[shape.Layout.LayerCount];
-        Use = new OutstandingUse(ReleaseBlocks);
+        _renewedAt = sender.Clock.NowMilliseconds;
+        _deadline = _renewedAt + (long)offer.Deadline.TotalMilliseconds;
+        _published = new PublishedRows(shape);
+        _digests = new uint[shape.Frames];
+        Use = new OutstandingUse(() => Apply(HandoffEvent.UsesEnded, null));
         _heldTails = new SlotHandle?[shape.Layout.Groups.Length];
         _held = HoldBlocks();
     }
 
     /// <summary>Identity of the handoff; the receiver can be asked about it by this id.</summary>
-    public Guid Id { get; }
+    public Guid Id => Offer.HandoffId;
 
-    /// <summary>Tokens that every layer must have published before the commit.</summary>
+    /// <summary>Tokens of the whole sequence.</summary>
     public int TotalTokens => Shape.TotalTokens;
+
+    /// <summary>Tokens from the first on that the receiver had already, so that they do not travel.</summary>
+    public int ReusedTokens => _grant?.ReusedTokens ?? 0;
 
     /// <summary>Where the handoff stands on this side.</summary>
     public HandoffStatus Status
@@ -60,9 +68,12 @@ public sealed class OutgoingHandoff : IAsyncDisposable
 
     internal KvSequence Sequence { get; }
 
+    internal HandoffOffer Offer { get; }
+
     internal HandoffShape Shape { get; }
 
-    internal TimeSpan Deadline { get; }
+    /// <summary>The receiver's blocks, where they are mapped here and were granted for this side to write.</summary>
+    internal KvSequence? Window { get; private set; }
 
     internal PhaseClock Clock { get; } = new();
 
@@ -76,21 +87,28 @@ public sealed class OutgoingHandoff : IAsyncDisposable
 
     /// <summary>
     /// Says that the rows of tokens 0 .. <paramref name="tokens"/> - 1 of <paramref name="layer"/> are final. Whole granules of 64 tokens
-    /// are sent at once; a ragged last one when <paramref name="tokens"/> reaches <see cref="TotalTokens"/>.
+    /// are sent at once; a ragged last one when its last token is published.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">No such layer, or more tokens than offered.</exception>
     /// <remarks>After the handoff ended this does nothing: <see cref="CommitAsync"/> tells how it ended.</remarks>
-    public void Publish(int layer, int tokens)
+    public void Publish(int layer, int tokens) => Publish(layer, new IndexRange(0, tokens));
+
+    /// <summary>As <see cref="Publish(int, int)"/>, for a range of tokens: chunks may come in any order, and twice.</summary>
+    /// <param name="layer">Layer of the sender's cache.</param>
+    /// <param name="tokens">Positions in the sender's sequence.</param>
+    /// <exception cref="ArgumentOutOfRangeException">No such layer, or tokens that were not offered.</exception>
+    public void Publish(int layer, IndexRange tokens)
     {
-        if ((uint)layer >= (uint)_publishedGranules.Length) throw new ArgumentOutOfRangeException(nameof(layer), layer, $"The model has {_publishedGranules.Length} layers.");
-        if (tokens < 0 || tokens > TotalTokens) throw new ArgumentOutOfRangeException(nameof(tokens), tokens, $"The offer is for {TotalTokens} tokens.");
-        int ready = tokens == TotalTokens ? Shape.Granules : tokens / KvSegment.GranuleTokens;
-        int from = _publishedGranules[layer];
-        if (ready <= from) return;
-        _publishedGranules[layer] = ready;
-        long now = PhaseClock.Now;
-        for (int granule = from; granule < ready; granule++) _sender.Queue.Add(new SendJob(this, layer, granule, now));
-        _sender.Queue.Announce(ready - from);
+        if ((uint)layer >= (uint)Shape.Layout.LayerCount) throw new ArgumentOutOfRangeException(nameof(layer), layer, $"The model has {Shape.Layout.LayerCount} layers.");
+        if (tokens.Start < 0 || tokens.Count < 0 || tokens.Start > Shape.OwnTokens - tokens.Count)
+            throw new ArgumentOutOfRangeException(nameof(tokens), tokens, $"The offer is for {Shape.OwnTokens} tokens.");
+        lock (_gate)
+        {
+            if (_state.IsTerminal) return;
+            _due.Clear();
+            _published.Add(layer, tokens, _due);
+            SendDue();
+        }
     }
 
     /// <summary>
@@ -104,20 +122,25 @@ public sealed class OutgoingHandoff : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(manifest);
         manifest.Validate();
         if (manifest.Position != TotalTokens) throw new InvalidOperationException($"The manifest is for {manifest.Position} tokens; {TotalTokens} were offered.");
-        for (int layer = 0; layer < _publishedGranules.Length; layer++)
+        SenderLink link;
+        lock (_gate)
         {
-            if (_publishedGranules[layer] != Shape.Granules)
-                throw new InvalidOperationException($"Layer {layer} has published {_publishedGranules[layer]} of {Shape.Granules} granules.");
+            // What came after the end was not taken down any more: then the failure is what there is to tell.
+            if (!_state.IsTerminal && _published.Missing() is { } missing) throw new InvalidOperationException(missing);
+            _finish = new Finish(Id, LeaseId, manifest) { Canary = Offer.Canary };
+            link = _link;
         }
 
         try
         {
-            await _sender.SendAsync(new Finish(Id, LeaseId, manifest)).ConfigureAwait(false);
+            // Without a link it is sent once the receiver has granted the rest.
+            await link.SendAsync(_finish).ConfigureAwait(false);
             Committed verdict = await _verdict.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
             Use.Close();
             await _released.Task.ConfigureAwait(false);
-            if (verdict.Digest != _digest)
-                throw new HandoffException(HandoffFailure.Corrupt, $"The receiver's digest is {verdict.Digest:x8}; this side sent {_digest:x8}.");
+            uint digest = Digest();
+            if (verdict.LeaseId != 0 && verdict.Digest != digest)
+                throw new HandoffException(HandoffFailure.Corrupt, $"The receiver's digest is {verdict.Digest:x8}; this side sent {digest:x8}.");
             return Cost(verdict);
         }
         catch (OperationCanceledException)
@@ -141,77 +164,26 @@ public sealed class OutgoingHandoff : IAsyncDisposable
         _sender.Forget(this);
     }
 
-    internal void OnGrant(Grant grant)
+    internal void FrameSent(int frame, long wireBytes, long bytesCopied, uint digest)
     {
-        lock (_gate)
-        {
-            if (_state.Status != HandoffStatus.Offered) return;
-            if (grant.SlotGenerations.Length != Shape.Layout.Groups.Length || grant.SlotGenerations.Any(g => g.Length != Shape.Granules))
-            {
-                _granted.TrySetException(new HandoffException(HandoffFailure.ProtocolMismatch,
-                    $"The grant has {string.Join('/', grant.SlotGenerations.Select(g => g.Length))} slot generations; {Shape.Granules} in each of {Shape.Layout.Groups.Length} groups were expected."));
-                return;
-            }
-
-            _grant = grant;
-            _state = _state.After(HandoffEvent.Granted);
-        }
-
-        _granted.TrySetResult(grant);
-    }
-
-    internal void OnCommitted(Committed verdict)
-    {
-        lock (_gate) _state = _state.After(HandoffEvent.VerdictCommitted);
-        if (Status == HandoffStatus.Committed) _verdict.TrySetResult(verdict);
-    }
-
-    /// <summary>Ends the handoff on this side; true if it was this call that did.</summary>
-    internal bool End(HandoffEvent happened, HandoffException failure)
-    {
-        lock (_gate)
-        {
-            if (_state.IsTerminal) return false;
-            _state = _state.After(happened);
-        }
-
-        Use.Close();
-        if (_granted.TrySetException(failure)) _ = _granted.Task.Exception;
-        if (_verdict.TrySetException(failure)) _ = _verdict.Task.Exception;
-        return true;
-    }
-
-    /// <summary>Ends it, tells the receiver, and completes when the blocks are reusable.</summary>
-    internal async Task EndAsync(HandoffEvent happened, HandoffException failure, AbortReason reason)
-    {
-        if (!End(happened, failure)) return;
-        await _sender.SendAsync(new Abort(Id, _grant?.LeaseId ?? 0, reason, failure.Message)).ConfigureAwait(false);
-        await _released.Task.ConfigureAwait(false);
-    }
-
-    /// <summary>Called a few times a second: renews the lease in time and ends the handoff at its deadline.</summary>
-    internal void Tick(long now)
-    {
-        if (now >= _deadline)
-        {
-            _ = EndAsync(HandoffEvent.TimedOut, new HandoffException(HandoffFailure.Expired,
-                $"Handoff {Id} was not committed within {Deadline.TotalMilliseconds} ms; its outcome at the receiver is unknown and can be queried."), AbortReason.Expired);
-            // A stream that is stuck in a send holds the blocks; only the end of its connection frees them.
-            if (Use.Count > 0) _sender.Disconnect($"A send did not finish within the deadline of handoff {Id}.");
-            return;
-        }
-
-        Grant? grant = _grant;
-        if (grant is null || now - _renewedAt < grant.LeaseMilliseconds / 3) return;
-        _renewedAt = now;
-        _ = _sender.SendAsync(new Renew(Id, grant.LeaseId, grant.LeaseMilliseconds)).AsTask();
-    }
-
-    internal void FrameSent(long wireBytes, long bytesCopied, uint digest)
-    {
+        _digests[frame] = digest;
         Interlocked.Add(ref _wireBytes, wireBytes);
         Interlocked.Add(ref _bytesCopied, bytesCopied);
-        Interlocked.Add(ref _digest, digest);
+    }
+
+    // Called with the gate held.
+    private void SendDue()
+    {
+        long now = PhaseClock.Now;
+        foreach ((HandoffPiece piece, int frame) in _due) _link.Queue.Add(new SendJob(this, piece, frame, now), Offer.Priority);
+        _link.Queue.Announce(_due.Count);
+    }
+
+    private uint Digest()
+    {
+        uint sum = 0;
+        foreach (uint digest in _digests) sum += digest;
+        return sum;
     }
 
     private HandoffCost Cost(Committed verdict)
@@ -250,6 +222,8 @@ public sealed class OutgoingHandoff : IAsyncDisposable
             if (_heldTails[g] is { } tail) Sequence.Cache.TailPools[g]!.Release(tail);
         }
 
+        // Until then the receiver lets nobody have the blocks of a handoff that it did not commit.
+        if (Window is not null && _state.Status != HandoffStatus.Committed) _ = _link.SendAsync(new Released(Id, LeaseId)).AsTask();
         _released.TrySetResult();
     }
 }

@@ -5,10 +5,11 @@ using KvHandoff.Wire;
 namespace KvHandoff.Session;
 
 /// <summary>One connected sender: its control connection, its data connections, and the handoffs it has open.</summary>
-internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, Guid token, string name, TransferPlan plan) : IAsyncDisposable
+internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlChannel control, Guid token, string name, TransferPlan plan) : IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly List<(IConnection Connection, Thread Thread)> _streams = [];
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _gone;
 
     internal Guid Token { get; } = token;
@@ -17,6 +18,12 @@ internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, 
 
     /// <summary>How the sender's layout becomes this receiver's.</summary>
     internal TransferPlan Plan { get; } = plan;
+
+    /// <summary>Whether the sender maps this receiver's blocks.</summary>
+    internal bool HasWindow { get; init; }
+
+    /// <summary>Completes when the sender can no longer write to blocks by itself: its mapping goes with its control connection.</summary>
+    internal Task WindowClosedAsync() => control.Connection is ISharedMemoryPeer shared ? shared.PeerGone : Task.CompletedTask;
 
     internal bool IsGone => Volatile.Read(ref _gone) != 0;
 
@@ -79,32 +86,11 @@ internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, 
         return true;
     }
 
-    /// <summary>Tells the sender how a handoff ended.</summary>
-    internal void Ended(IncomingHandoff handoff, ControlMessage verdict)
-    {
-        receiver.Forget(handoff);
-        _ = control.SendAsync(verdict).AsTask();
-    }
+    /// <summary>Sends a message without waiting for it.</summary>
+    internal void Tell(ControlMessage message) => _ = control.SendAsync(message).AsTask();
 
-    /// <summary>Ends a handoff from this side and completes when its blocks are free.</summary>
-    internal async Task AbortAsync(IncomingHandoff handoff, AbortReason reason, string message)
-    {
-        HandoffEvent happened = reason == AbortReason.Expired ? HandoffEvent.TimedOut : HandoffEvent.Failed;
-        HandoffFailure failure = reason switch
-        {
-            AbortReason.Expired => HandoffFailure.Expired,
-            AbortReason.Corrupt => HandoffFailure.Corrupt,
-            AbortReason.PeerGone => HandoffFailure.PeerGone,
-            AbortReason.ProtocolError => HandoffFailure.ProtocolMismatch,
-            AbortReason.StaleEpoch => HandoffFailure.StaleEpoch,
-            _ => HandoffFailure.Aborted,
-        };
-        if (!handoff.Apply(happened, new HandoffException(failure, $"Handoff {handoff.Id} from {Name}: {message}"))) return;
-        Ended(handoff, new Abort(handoff.Id, handoff.LeaseId, reason, message));
-        // A receive that is still inside the blocks ends when its frame is complete; a stalled one only with its connection.
-        if (handoff.Use.Count > 0 && reason is AbortReason.Expired or AbortReason.PeerGone) AbortStreams();
-        await handoff.ReleasedAsync().ConfigureAwait(false);
-    }
+    /// <summary>Completes when no thread of this peer is inside any blocks any more.</summary>
+    internal Task StoppedAsync() => _stopped.Task;
 
     /// <summary>Reports bytes that no parser accepts; the stream cannot be resynchronised, so the peer is dropped.</summary>
     internal void ReportFault(WireError error)
@@ -133,10 +119,12 @@ internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, 
             await connection.DisposeAsync().ConfigureAwait(false);
         }
 
+        _stopped.TrySetResult();
         await control.DisposeAsync().ConfigureAwait(false);
     }
 
-    private void AbortStreams()
+    /// <summary>Wakes every receive that is inside blocks; the data connections end.</summary>
+    internal void AbortStreams()
     {
         lock (_gate)
             foreach ((IConnection connection, _) in _streams) connection.Abort();
@@ -161,30 +149,31 @@ internal sealed class ReceiverPeer(KvReceiver receiver, ControlChannel control, 
         switch (message)
         {
             case Offer offer:
-                await control.SendAsync(receiver.Answer(offer, this), cancellationToken).ConfigureAwait(false);
+                if (await desk.AnswerAsync(offer, this).ConfigureAwait(false) is { } answer) await control.SendAsync(answer, cancellationToken).ConfigureAwait(false);
                 break;
-            case Finish finish when Landing(finish.HandoffId, finish.LeaseId) is { } handoff:
-                if (finish.Manifest.Position != handoff.TotalTokens)
-                    KvReceiver.Fail(handoff, AbortReason.ProtocolError,
-                        $"The manifest is for {finish.Manifest.Position} tokens; {handoff.TotalTokens} were offered.");
-                else handoff.AcceptManifest(finish.Manifest);
+            case Finish finish when Landing(finish.HandoffId, finish.LeaseId) is { } part:
+                part.Handoff.AcceptFinish(part, finish);
                 break;
-            case Renew renew when Landing(renew.HandoffId, renew.LeaseId) is { } handoff:
-                handoff.Touch();
+            case Released released:
+                receiver.CloseWindow(released.HandoffId, released.LeaseId);
                 break;
-            case Abort abort when Landing(abort.HandoffId, abort.LeaseId) is { } handoff:
-                _ = AbortAsync(handoff, abort.Reason, $"The sender aborted: {abort.Message}");
+            case Renew renew when Landing(renew.HandoffId, renew.LeaseId) is { } part:
+                part.Touch();
+                break;
+            case Abort { LeaseId: 0 } abort when desk.Withdraw(abort.HandoffId, this):
+                break;
+            case Abort abort when Landing(abort.HandoffId, abort.LeaseId) is { } part:
+                part.Handoff.Fail(abort.Reason, $"The sender aborted: {abort.Message}");
                 break;
             case Query query:
                 await control.SendAsync(receiver.OutcomeOf(query.HandoffId), cancellationToken).ConfigureAwait(false);
                 break;
-            case Hello or Welcome or Grant or Reject or Committed or Outcome:
+            case Hello or Welcome or Grant or Reject or Committed or Outcome or Wire.Prepared or Decision:
                 await control.SendAsync(new Fault(WireErrorCode.BadValue, $"{message.GetType().Name} is not a message that a sender sends here."), cancellationToken).ConfigureAwait(false);
                 Disconnect($"The sender sent {message.GetType().Name} out of turn.");
                 break;
         }
     }
 
-    private IncomingHandoff? Landing(Guid id, ulong lease) =>
-        receiver.FindLanding(id) is { } handoff && handoff.LeaseId == lease && ReferenceEquals(handoff.Peer, this) ? handoff : null;
+    private IncomingPart? Landing(Guid id, ulong lease) => receiver.FindLanding(id)?.PartOf(this) is { } part && part.LeaseId == lease ? part : null;
 }

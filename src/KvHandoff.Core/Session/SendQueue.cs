@@ -3,16 +3,22 @@ using System.Collections.Concurrent;
 namespace KvHandoff.Session;
 
 /// <summary>One granule of one layer that is ready to be sent.</summary>
-internal readonly record struct SendJob(OutgoingHandoff Handoff, int Layer, int Granule, long PublishedAt);
+internal readonly record struct SendJob(OutgoingHandoff Handoff, HandoffPiece Piece, int Frame, long PublishedAt);
 
-/// <summary>Published granules waiting for a stream. Publishing never waits: the queue is bounded by what the offers granted.</summary>
-internal sealed class SendQueue : IDisposable
+/// <summary>
+/// Published granules waiting for a stream, those of handoffs with a higher priority first. Publishing never waits: the queue is bounded by what
+/// the offers granted.
+/// </summary>
+internal sealed class SendQueue
 {
-    private readonly ConcurrentQueue<SendJob> _jobs = new();
+    // Four levels order what competes without a lock; the host's 256 priorities are divided among them.
+    private const int Levels = 4;
+
+    private readonly ConcurrentQueue<SendJob>[] _jobs = [.. Enumerable.Range(0, Levels).Select(_ => new ConcurrentQueue<SendJob>())];
     private readonly SemaphoreSlim _ready = new(0);
     private int _closed;
 
-    internal void Add(in SendJob job) => _jobs.Enqueue(job);
+    internal void Add(in SendJob job, byte priority) => _jobs[Levels - 1 - priority * Levels / 256].Enqueue(job);
 
     /// <summary>Wakes streams for <paramref name="jobs"/> jobs that were added.</summary>
     internal void Announce(int jobs)
@@ -32,14 +38,15 @@ internal sealed class SendQueue : IDisposable
                 return false;
             }
 
-            if (_jobs.TryDequeue(out job)) return true;
+            foreach (ConcurrentQueue<SendJob> level in _jobs)
+            {
+                if (level.TryDequeue(out job)) return true;
+            }
         }
     }
 
     internal void Close(int streams)
     {
-        if (Interlocked.Exchange(ref _closed, 1) == 0) _ready.Release(streams);
+        if (Interlocked.Exchange(ref _closed, 1) == 0) _ready.Release(Math.Max(1, streams));
     }
-
-    public void Dispose() => _ready.Dispose();
 }

@@ -69,7 +69,7 @@ internal sealed partial class SocketConnection
     /// One receive through the runtime's event loop, which suits a connection that stays asynchronous: the bytes that came, 0 at the
     /// end of the stream, or -1 and the reason.
     /// </summary>
-    internal async ValueTask<(int Count, SocketError Error)> ReceiveSomeAsync(Memory<byte> destination, CancellationToken cancellationToken)
+    private async ValueTask<(int Count, SocketError Error)> ReceiveSomeAsync(Memory<byte> destination, CancellationToken cancellationToken)
     {
         if (!TryEnter()) return (-1, SocketError.OperationAborted);
         int count = -1;
@@ -94,7 +94,7 @@ internal sealed partial class SocketConnection
     }
 
     /// <summary>One send through the runtime's event loop: the bytes taken, or -1 and the reason.</summary>
-    internal async ValueTask<(int Count, SocketError Error)> SendSomeAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
+    private async ValueTask<(int Count, SocketError Error)> SendSomeAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
         if (!TryEnter()) return (-1, SocketError.OperationAborted);
         int count = -1;
@@ -118,9 +118,43 @@ internal sealed partial class SocketConnection
         }
     }
 
-    internal TransportResult ReceiveEnded(SocketError error) => ReceiveFailure(error, 0, 0);
+    async ValueTask<(int Count, TransportResult End)> IControlStream.ReceiveSomeAsync(Memory<byte> destination, CancellationToken cancellationToken)
+    {
+        (int count, SocketError error) = await ReceiveSomeAsync(destination, cancellationToken).ConfigureAwait(false);
+        return count > 0 ? (count, TransportResult.Ok) : (0, ReceiveFailure(error, 0, 0));
+    }
 
-    internal TransportResult SendFailed(SocketError error, long done, long total) => Failure(error, "sent", done, total);
+    async ValueTask<TransportResult> IControlStream.SendSegmentAsync(ReadOnlyMemory<byte> bytes)
+    {
+        for (int done = 0; done < bytes.Length;)
+        {
+            (int count, SocketError error) = await SendSomeAsync(bytes[done..], CancellationToken.None).ConfigureAwait(false);
+            if (count < 0) return Failure(error, "sent", done, bytes.Length);
+            done += count;
+        }
+        return TransportResult.Ok;
+    }
+
+    /// <summary>One receive outside the runtime's event loop: what came, or 0 and how the stream ended.</summary>
+    /// <exception cref="OperationCanceledException">Cancelled; no byte was taken.</exception>
+    internal async ValueTask<(int Count, TransportResult End)> ReceiveReadyAsync(Memory<byte> destination, CancellationToken cancellationToken)
+    {
+        if (!TryEnter()) return (0, AbortedResult());
+        try
+        {
+            while (true)
+            {
+                (int count, SocketError error) = await ReceiveOnceAsync(destination, cancellationToken).ConfigureAwait(false);
+                if (count > 0) return (count, TransportResult.Ok);
+                if (error != SocketError.WouldBlock) return (0, ReceiveFailure(error, 0, 0));
+                await SocketReadiness.WaitReadableAsync(_descriptor, cancellationToken).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            Exit();
+        }
+    }
 
     private ValueTask<(int Count, SocketError Error)> ReceiveOnceAsync(Memory<byte> destination, CancellationToken cancellationToken)
     {

@@ -103,6 +103,58 @@ internal sealed partial class SocketConnection
         }
     }
 
+    /// <summary>Blocks until something has come: the bytes, or 0 and how the stream ended.</summary>
+    internal int ReceiveSome(Span<byte> destination, out TransportResult end)
+    {
+        end = TransportResult.Ok;
+        if (!TryEnter())
+        {
+            end = AbortedResult();
+            return 0;
+        }
+        try
+        {
+            while (true)
+            {
+                nint count = SocketSystemCalls.ReceiveSome(_socket, _descriptor, destination, out SocketError error);
+                CountReceived(count);
+                if (count > 0) return (int)count;
+                if (error != SocketError.WouldBlock)
+                {
+                    end = ReceiveFailure(error, 0, 0);
+                    return 0;
+                }
+                SocketSystemCalls.WaitReady(_descriptor, SocketSystemCalls.PollIn);
+            }
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    /// <summary>Sends what there is room for, if the system can tell without waiting; what becomes of it is nobody's concern any more.</summary>
+    internal void TrySendOnce(ReadOnlySpan<byte> bytes)
+    {
+        if (!OperatingSystem.IsLinux() || !TryEnter()) return;
+        _ = SocketSystemCalls.TrySend(_descriptor, bytes, out _);
+        Exit();
+    }
+
+    /// <summary>Takes up to <paramref name="maxBytes"/> unread bytes out of the way: a close over unread bytes resets the peer and drops what was sent.</summary>
+    internal void DiscardReceived(int maxBytes)
+    {
+        if (!OperatingSystem.IsLinux() || !TryEnter()) return;
+        Span<byte> sink = stackalloc byte[1024];
+        for (int done = 0; done < maxBytes;)
+        {
+            nint count = SocketSystemCalls.TryReceive(_descriptor, sink, out _);
+            if (count <= 0) break;
+            done += (int)count;
+        }
+        Exit();
+    }
+
     private TransportResult ReceiveFailure(SocketError error, long done, long total)
     {
         if (_aborted) return AbortedResult();

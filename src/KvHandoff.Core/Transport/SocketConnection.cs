@@ -5,25 +5,29 @@ using System.Net.Sockets;
 namespace KvHandoff.Transport;
 
 /// <summary>A connection over a connected stream socket, which it owns.</summary>
-internal sealed partial class SocketConnection : IConnection
+internal sealed partial class SocketConnection : IConnection, IControlStream
 {
     private readonly Socket _socket;
     private readonly int _descriptor;
     private readonly TimeSpan _drainTimeout;
     private readonly Lock _pipeGate = new();
     private ConnectionUse _use;
-    private SocketPipe? _pipe;
+    private ControlPipe? _pipe;
     private long _bytesSent, _bytesReceived, _calls;
     private volatile bool _aborted;
     private int _disposed;
 
-    public SocketConnection(Socket socket, string transport, TransportOptions options)
+    /// <param name="socket">Connected; owned from here on.</param>
+    /// <param name="transport">Name for messages.</param>
+    /// <param name="options">Settings.</param>
+    /// <param name="addresses">Both ends for messages, where the socket's own addresses do not say enough.</param>
+    public SocketConnection(Socket socket, string transport, TransportOptions options, string? addresses = null)
     {
         _socket = socket;
         _descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         _drainTimeout = options.DrainTimeout;
         Remote = socket.RemoteEndPoint;
-        Description = $"{transport} {socket.LocalEndPoint} -> {Remote}";
+        Description = $"{transport} {addresses ?? $"{socket.LocalEndPoint} -> {Remote}"}";
     }
 
     public EndPoint? Remote { get; }
@@ -53,7 +57,7 @@ internal sealed partial class SocketConnection : IConnection
     public IDuplexPipe AsPipe()
     {
         lock (_pipeGate)
-            return _pipe ??= new SocketPipe(this);
+            return _pipe ??= new ControlPipe(this);
     }
 
     public void Abort()

@@ -3,11 +3,22 @@ using System.Net.Sockets;
 namespace KvHandoff.Transport;
 
 /// <summary>Accepts connections on a listening stream socket, which it owns.</summary>
-internal sealed class SocketListener(Socket socket, TransportEndpoint endpoint, Func<Socket, IConnection> wrap) : ITransportListener
+/// <param name="socket">Listening.</param>
+/// <param name="endpoint">Where.</param>
+/// <param name="wrap">Makes the connection, or throws a <see cref="TransportException"/> for a peer that is not let in.</param>
+/// <param name="closing">Runs once, before the socket closes.</param>
+internal sealed class SocketListener(Socket socket, TransportEndpoint endpoint, Func<Socket, IConnection> wrap, Action? closing = null)
+    : ITransportListener, IPeerRefusals
 {
+    private readonly PeerRefusalLog _refusals = new();
     private volatile bool _closed;
+    private int _disposed;
 
     public TransportEndpoint Endpoint => endpoint;
+
+    public long RefusedPeers => _refusals.Count;
+
+    public TransportException? LastRefusal => _refusals.Last;
 
     public async ValueTask<IConnection?> AcceptAsync(CancellationToken cancellationToken)
     {
@@ -22,6 +33,11 @@ internal sealed class SocketListener(Socket socket, TransportEndpoint endpoint, 
             catch (ObjectDisposedException) when (_closed)
             {
                 accepted?.Dispose();
+            }
+            catch (TransportException e)
+            {
+                accepted?.Dispose();
+                _refusals.Add(e);
             }
             catch (SocketException e)
             {
@@ -38,6 +54,7 @@ internal sealed class SocketListener(Socket socket, TransportEndpoint endpoint, 
     public ValueTask DisposeAsync()
     {
         _closed = true;
+        if (Interlocked.Exchange(ref _disposed, 1) == 0) closing?.Invoke();
         socket.Dispose();
         return ValueTask.CompletedTask;
     }

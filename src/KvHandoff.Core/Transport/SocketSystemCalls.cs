@@ -74,6 +74,20 @@ internal static unsafe partial class SocketSystemCalls
         }
     }
 
+    /// <summary>Blocks until something is there and receives it, be it less than the whole of <paramref name="destination"/>.</summary>
+    internal static nint ReceiveSome(Socket socket, int fd, Span<byte> destination, out SocketError error)
+    {
+        error = SocketError.Success;
+        if (!OperatingSystem.IsLinux()) return Managed(socket.Receive(destination, SocketFlags.None, out error), error);
+        fixed (byte* first = destination)
+        {
+            nint count;
+            do count = Receive(fd, first, (nuint)destination.Length, 0);
+            while (count < 0 && IsInterrupted(out error));
+            return count;
+        }
+    }
+
     /// <summary>Receives what is there, or fails with WouldBlock (Linux).</summary>
     internal static nint TryReceive(int fd, Span<byte> destination, out SocketError error)
     {
@@ -107,7 +121,8 @@ internal static unsafe partial class SocketSystemCalls
         _ = Poll(&entry, 1, -1);
     }
 
-    private static Span<byte> AsSpan(IoRange range) => new((void*)range.Address, (int)Math.Min(range.LengthBytes, int.MaxValue));
+    /// <summary>The memory of <paramref name="range"/>, or its first 2 GiB.</summary>
+    internal static Span<byte> AsSpan(IoRange range) => new((void*)range.Address, (int)Math.Min(range.LengthBytes, int.MaxValue));
 
     private static nint Managed(int count, SocketError error) => error == SocketError.Success ? count : -1;
 

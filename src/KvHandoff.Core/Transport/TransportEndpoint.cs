@@ -7,7 +7,7 @@ namespace KvHandoff.Transport;
 
 /// <summary>
 /// Where a transport listens or connects: <c>scheme://host:port</c>, or on one host <c>unix:///path</c>, <c>shm:///path</c>
-/// (<c>unix://@name</c> for a name without a file) and, inside one process, <c>loopback://name</c>.
+/// (<c>unix://@name</c> for a name without a file) and, inside one process, <c>loopback://name</c>. A scheme <c>x+y</c> has the form of y.
 /// </summary>
 /// <param name="Scheme">Name of the transport, in lower case.</param>
 /// <param name="Host">Host name or address, an IPv6 address without its brackets; the path or name where the scheme has no port.</param>
@@ -86,13 +86,16 @@ public readonly record struct TransportEndpoint(string Scheme, string Host, int 
         int bytes = Encoding.UTF8.GetByteCount(name);
         if (bytes is 0 or > MaxPathBytes) return $"a path or name of {bytes} bytes follows the scheme; allowed: 1 to {MaxPathBytes}";
         if (name.Contains('\0')) return "a path or name holds no zero character";
-        if ((scheme != LoopbackScheme && name[0] is not ('/' or '@')) || name is "@" or "/")
+        if ((BaseOf(scheme) != LoopbackScheme && name[0] is not ('/' or '@')) || name is "@" or "/")
             return $"'{name}' is neither an absolute path nor @ and a name";
         endpoint = new TransportEndpoint(scheme, name, 0);
         return null;
     }
 
-    private static bool HasNoPort(string scheme) => scheme is "unix" or "shm" or LoopbackScheme;
+    // What stands in front of a '+' wraps the transport behind it, whose endpoints keep their form.
+    private static bool HasNoPort(string scheme) => BaseOf(scheme) is "unix" or "shm" or LoopbackScheme;
+
+    private static string BaseOf(string scheme) => scheme[(scheme.LastIndexOf('+') + 1)..];
 
     private static string? Shorten(string? text) => text is { Length: > 200 } ? text[..200] + "..." : text;
 }

@@ -10,6 +10,13 @@ public sealed class TransportException : IOException
     public TransportException(TransportStatus status, string message, Exception? innerException = null)
         : base(message, innerException) => Status = status;
 
+    /// <summary>As above, for a peer that was reached and refused, or that refused.</summary>
+    public TransportException(PeerRefusal refusal, string message, Exception? innerException = null)
+        : this(TransportStatus.Failed, message, innerException) => Refusal = refusal;
+
     /// <summary>The kind of failure; never <see cref="TransportStatus.Ok"/>.</summary>
     public TransportStatus Status { get; }
+
+    /// <summary>Why one side refused the other; <see cref="PeerRefusal.None"/> for failures of another kind.</summary>
+    public PeerRefusal Refusal { get; }
 }

@@ -33,6 +33,10 @@ public sealed record TransportOptions
     /// <remarks>Defaults to false. Everyone who can route to the address can then read and inject cache bytes.</remarks>
     public bool AllowRemotePlaintext { get; init; }
 
+    /// <summary>Certificates and trust of <c>tls</c> endpoints.</summary>
+    /// <remarks>Defaults to null: <c>tls</c> neither listens nor connects. Other transports ignore it.</remarks>
+    public TlsOptions? Tls { get; init; }
+
     /// <summary>User ids whose processes may connect to a Unix socket or to shared memory.</summary>
     /// <remarks>Defaults to empty: the user of this process, and nobody else, not even root.</remarks>
     public ImmutableArray<uint> AllowedUserIds { get; init; } = [];

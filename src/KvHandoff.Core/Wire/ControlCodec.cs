@@ -39,7 +39,7 @@ internal static class ControlCodec
         ushort version = BinaryPrimitives.ReadUInt16LittleEndian(header[4..]);
         if (version != WireConstants.Version) return WireError.Version("The control message", version);
         var type = (ControlMessageType)header[6];
-        if (type is < ControlMessageType.Hello or > ControlMessageType.Fault) return WireError.Value("Control message type", header[6], "1 to 12");
+        if (type is < ControlMessageType.Hello or > ControlMessageType.Decision) return WireError.Value("Control message type", header[6], "1 to 15");
         if (header[7] != 0) return WireError.Value("Control message flags", header[7], "0");
         uint length = BinaryPrimitives.ReadUInt32LittleEndian(header[8..]);
         int most = MaxBodyBytes(type);
@@ -79,7 +79,10 @@ internal static class ControlCodec
             ControlMessageType.Renew => Renew.ReadFields(ref fields),
             ControlMessageType.Query => Query.ReadFields(ref fields),
             ControlMessageType.Outcome => Outcome.ReadFields(ref fields),
-            _ => Fault.ReadFields(ref fields),
+            ControlMessageType.Fault => Fault.ReadFields(ref fields),
+            ControlMessageType.Released => Released.ReadFields(ref fields),
+            ControlMessageType.Prepared => Prepared.ReadFields(ref fields),
+            _ => Decision.ReadFields(ref fields),
         };
         if ((fields.End() ?? read.Check()) is { } error) return error;
         message = read;

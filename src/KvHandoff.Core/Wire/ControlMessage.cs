@@ -38,6 +38,15 @@ public enum ControlMessageType : byte
 
     /// <summary><see cref="Wire.Fault"/>, either way, before the connection closes.</summary>
     Fault = 12,
+
+    /// <summary><see cref="Wire.Released"/>, sender to receiver.</summary>
+    Released = 13,
+
+    /// <summary><see cref="Wire.Prepared"/>, receiver to the receiver that commits for their group.</summary>
+    Prepared = 14,
+
+    /// <summary><see cref="Wire.Decision"/>, the answer to it.</summary>
+    Decision = 15,
 }
 
 /// <summary>A message of the control connection. Immutable; equal when all contents are equal.</summary>

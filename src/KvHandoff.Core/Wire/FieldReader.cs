@@ -55,6 +55,9 @@ internal ref struct FieldReader(ReadOnlySpan<byte> body, string what)
         return default;
     }
 
+    /// <summary>A copy of a field that may be left out; empty when it is.</summary>
+    public ByteValue OptionalBytes(ushort number, int most) => Has(number) ? Bytes(number, most).ToArray() : default(ByteValue);
+
     public string Text(ushort number)
     {
         ReadOnlySpan<byte> value = Bytes(number, WireConstants.MaxStringBytes);

@@ -7,16 +7,19 @@ using System.Text.Unicode;
 namespace KvHandoff.Wire;
 
 /// <summary>
-/// Writes the fields of a message body: tag u16, length u32, bytes. Numbers must ascend. All fields of version 1 are written with
-/// <see cref="RequiredBit"/>.
+/// Writes the fields of a message body: tag u16, length u32, bytes. Numbers must ascend. A field is written with
+/// <see cref="RequiredBit"/> unless the writer was made for fields that a reader may skip.
 /// </summary>
-internal readonly struct FieldWriter(IBufferWriter<byte> output)
+internal readonly struct FieldWriter(IBufferWriter<byte> output, bool required = true)
 {
     /// <summary>A reader that does not know the field must refuse the message.</summary>
     public const ushort RequiredBit = 0x8000;
 
     /// <summary>Bytes before a field's value.</summary>
     public const int PrefixBytes = 6;
+
+    /// <summary>Writes to the same body, without the required bit.</summary>
+    public FieldWriter Optional => new(output, required: false);
 
     public void Byte(ushort number, byte value) => Begin(number, 1)[0] = value;
 
@@ -75,7 +78,7 @@ internal readonly struct FieldWriter(IBufferWriter<byte> output)
     public Span<byte> Begin(ushort number, int bytes)
     {
         Span<byte> span = output.GetSpan(PrefixBytes + bytes);
-        BinaryPrimitives.WriteUInt16LittleEndian(span, (ushort)(number | RequiredBit));
+        BinaryPrimitives.WriteUInt16LittleEndian(span, (ushort)(required ? number | RequiredBit : number));
         BinaryPrimitives.WriteInt32LittleEndian(span[2..], bytes);
         output.Advance(PrefixBytes + bytes);
         return span.Slice(PrefixBytes, bytes);

@@ -22,6 +22,12 @@ public readonly record struct FrameHeader
     /// <summary>What the encoder met in any segment of the frame.</summary>
     public CodecFlags Flags { get; init; }
 
+    /// <summary>
+    /// Whether the rows were written into the granted blocks, so that no payload follows: <see cref="PayloadBytes"/> then counts the bytes
+    /// that lie there. Only where the Grant named slots.
+    /// </summary>
+    public bool IsPlaced { get; init; }
+
     /// <summary>Type of the decoded elements.</summary>
     public required ElementType ElementType { get; init; }
 
@@ -91,6 +97,7 @@ public readonly record struct FrameHeader
         destination[8] = (byte)ElementType;
         destination[9] = (byte)Planes;
         destination[10] = (byte)Tokens;
+        destination[11] = IsPlaced ? (byte)1 : (byte)0;
         BinaryPrimitives.WriteUInt16LittleEndian(destination[12..], (ushort)HeadDim);
         BinaryPrimitives.WriteUInt16LittleEndian(destination[14..], (ushort)FirstHead);
         BinaryPrimitives.WriteUInt16LittleEndian(destination[16..], (ushort)HeadCount);
@@ -118,7 +125,8 @@ public readonly record struct FrameHeader
         if (version != WireConstants.Version) return WireError.Version("The frame", version);
         uint crc = BinaryPrimitives.ReadUInt32LittleEndian(source[CrcOffset..]), computed = Crc32C.Compute(source[..CrcOffset]);
         if (crc != computed) return WireError.Checksum("The frame header", crc, computed);
-        if ((source[11] | BinaryPrimitives.ReadUInt16LittleEndian(source[18..])) != 0 || source[76..CrcOffset].ContainsAnyExcept((byte)0))
+        if (source[11] > 1) return WireError.Value("Placement of the frame", source[11], "0 or 1");
+        if ((BinaryPrimitives.ReadUInt16LittleEndian(source[18..]) != 0) || source[76..CrcOffset].ContainsAnyExcept((byte)0))
             return WireError.Value("A reserved byte of the frame header", "not zero", "0");
         var read = new FrameHeader
         {
@@ -127,6 +135,7 @@ public readonly record struct FrameHeader
             ElementType = (ElementType)source[8],
             Planes = source[9],
             Tokens = source[10],
+            IsPlaced = source[11] != 0,
             HeadDim = BinaryPrimitives.ReadUInt16LittleEndian(source[12..]),
             FirstHead = BinaryPrimitives.ReadUInt16LittleEndian(source[14..]),
             HeadCount = BinaryPrimitives.ReadUInt16LittleEndian(source[16..]),

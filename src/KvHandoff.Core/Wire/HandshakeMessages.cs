@@ -11,6 +11,12 @@ public sealed record Hello(KvCacheLayout Layout, string SenderName, int Streams)
     /// <inheritdoc/>
     public override ControlMessageType Type => ControlMessageType.Hello;
 
+    /// <summary>The part of a model's caches that the sender's cache is, as <c>WorkerShard</c> writes it; empty when it is the whole.</summary>
+    public ByteValue Shard { get; init; }
+
+    /// <summary>Whether the side that connects is a receiver, which reports to this one what it has of a group.</summary>
+    public bool IsGroupMember { get; init; }
+
     /// <inheritdoc/>
     public override WireError? Check() => WireError.Range("Streams", Streams, 1, WireConstants.MaxStreams);
 
@@ -19,10 +25,16 @@ public sealed record Hello(KvCacheLayout Layout, string SenderName, int Streams)
         LayoutCodec.WriteField(fields, 1, Layout);
         fields.Text(2, SenderName);
         fields.Int32(3, Streams);
+        if (!Shard.IsEmpty) fields.Bytes(4, Shard.Span);
+        if (IsGroupMember) fields.Byte(5, 1);
     }
 
     internal static ControlMessage ReadFields(ref FieldReader fields) =>
-        new Hello(LayoutCodec.ReadField(ref fields, 1)!, fields.Text(2), fields.Int32(3));
+        new Hello(LayoutCodec.ReadField(ref fields, 1)!, fields.Text(2), fields.Int32(3))
+        {
+            Shard = fields.OptionalBytes(4, WireConstants.MaxShardBytes),
+            IsGroupMember = fields.Has(5) && fields.Byte(5) != 0,
+        };
 }
 
 /// <summary>The receiver's answer to a Hello.</summary>
@@ -36,6 +48,12 @@ public sealed record Welcome(ulong Epoch, Guid ConnectionToken, KvCacheLayout La
     /// <inheritdoc/>
     public override ControlMessageType Type => ControlMessageType.Welcome;
 
+    /// <summary>The part of a model's caches that the receiver's cache is; empty when it is the whole.</summary>
+    public ByteValue Shard { get; init; }
+
+    /// <summary>Where the receiver's blocks lie in memory that the sender maps; empty when there is none.</summary>
+    public ByteValue Window { get; init; }
+
     /// <inheritdoc/>
     public override WireError? Check() => WireError.Range("Streams", Streams, 1, WireConstants.MaxStreams);
 
@@ -46,10 +64,16 @@ public sealed record Welcome(ulong Epoch, Guid ConnectionToken, KvCacheLayout La
         LayoutCodec.WriteField(fields, 3, Layout);
         fields.Int32(4, Streams);
         fields.Text(5, ReceiverName);
+        if (!Shard.IsEmpty) fields.Bytes(6, Shard.Span);
+        if (!Window.IsEmpty) fields.Optional.Bytes(7, Window.Span);
     }
 
     internal static ControlMessage ReadFields(ref FieldReader fields) =>
-        new Welcome(fields.UInt64(1), fields.Guid(2), LayoutCodec.ReadField(ref fields, 3)!, fields.Int32(4), fields.Text(5));
+        new Welcome(fields.UInt64(1), fields.Guid(2), LayoutCodec.ReadField(ref fields, 3)!, fields.Int32(4), fields.Text(5))
+        {
+            Shard = fields.OptionalBytes(6, WireConstants.MaxShardBytes),
+            Window = fields.OptionalBytes(7, WireConstants.MaxWindowBytes),
+        };
 }
 
 /// <summary>Why the connection is about to close; the last message on it.</summary>

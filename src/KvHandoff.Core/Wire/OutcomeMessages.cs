@@ -11,8 +11,11 @@ public sealed record Finish(Guid HandoffId, ulong LeaseId, HandoffManifest Manif
     /// <inheritdoc/>
     public override ControlMessageType Type => ControlMessageType.Finish;
 
+    /// <summary>Queries and outputs of the sender's attention, for the receiver to recompute; empty when there are none. At most 8 MiB.</summary>
+    public ByteValue Canary { get; init; }
+
     /// <inheritdoc/>
-    public override WireError? Check() => Manifest.Check();
+    public override WireError? Check() => Manifest.Check() ?? WireError.Range("Bytes of the canary", Canary.Length, 0, WireConstants.MaxCanaryBytes);
 
     internal override void WriteFields(FieldWriter fields)
     {
@@ -23,6 +26,7 @@ public sealed record Finish(Guid HandoffId, ulong LeaseId, HandoffManifest Manif
         fields.Bytes(5, Manifest.SamplerState.Span);
         fields.Bytes(6, Manifest.HostMetadata.Span);
         fields.Int32Array(7, ArrayValue.Span(Manifest.TokenIds));
+        if (!Canary.IsEmpty) fields.Optional.Bytes(8, Canary.Span);
     }
 
     internal static ControlMessage ReadFields(ref FieldReader fields)
@@ -32,7 +36,8 @@ public sealed record Finish(Guid HandoffId, ulong LeaseId, HandoffManifest Manif
         int position = fields.Int32(3), first = fields.Int32(4);
         byte[] sampler = fields.Bytes(5, WireConstants.MaxSamplerStateBytes).ToArray();
         byte[] metadata = fields.Bytes(6, WireConstants.MaxMetadataBytes).ToArray();
-        return new Finish(id, lease, new HandoffManifest(fields.Int32Array(7, WireConstants.MaxTokens), position, first, sampler, metadata));
+        var manifest = new HandoffManifest(fields.Int32Array(7, WireConstants.MaxTokens), position, first, sampler, metadata);
+        return new Finish(id, lease, manifest) { Canary = fields.OptionalBytes(8, WireConstants.MaxCanaryBytes) };
     }
 }
 

@@ -44,6 +44,30 @@ public static class WireConstants
     /// <summary>Most data connections of one sender.</summary>
     public const int MaxStreams = 64;
 
+    /// <summary>Bytes of one content hash in an offer.</summary>
+    public const int PrefixHashBytes = 16;
+
+    /// <summary>Most content hashes in an offer: the first 524,288 tokens can be reused.</summary>
+    public const int MaxPrefixHashes = 8192;
+
+    /// <summary>Largest ticket in an offer.</summary>
+    public const int MaxTicketBytes = 1024;
+
+    /// <summary>Largest description of a group in an offer.</summary>
+    public const int MaxGroupBytes = 64 << 10;
+
+    /// <summary>Most senders, and most receivers, of one group.</summary>
+    public const int MaxGroupWorkers = 512;
+
+    /// <summary>Largest description of a worker's part of the model.</summary>
+    public const int MaxShardBytes = 96 << 10;
+
+    /// <summary>Largest description of where the receiver's blocks lie.</summary>
+    public const int MaxWindowBytes = 64 << 10;
+
+    /// <summary>Most bytes of the sender's canary pairs in a Finish.</summary>
+    public const int MaxCanaryBytes = 8 << 20;
+
     /// <summary>Most phases in a receiver's account.</summary>
     public const int MaxPhases = 64;
 

@@ -64,13 +64,14 @@ public sealed class FrameAllocationTests
     private static List<long> Measure(SessionFixture f, OutgoingHandoff outgoing, IncomingHandoff incoming, IConnection sending, IConnection receiving)
     {
         using var source = new FrameSource(sending, f.Receiver.Epoch);
-        using var lander = new FrameLander(receiving, f.Receiver, incoming.Peer);
+        using var lander = new FrameLander(receiving, f.Receiver, incoming.Parts.Single().Peer!);
+        HandoffPiece piece = outgoing.Shape.Pieces.Single();
         var allocated = new List<long>(3 * 32);
         // The last granule of the last layer is left out: completing a handoff may allocate.
         for (int i = 0; i < 3 * 32 - 1; i++)
         {
             long before = GC.GetAllocatedBytesForCurrentThread();
-            Assert.True(source.Send(outgoing, i / 32, i % 32).IsOk);
+            Assert.True(source.Send(outgoing, piece, piece.FrameOf(i / 32, i % 32)).IsOk);
             Assert.True(lander.Next().IsOk);
             // The first layer warms up, whatever codec it comes to.
             if (i >= 32 && i % 32 is > 3 and < 31) allocated.Add(GC.GetAllocatedBytesForCurrentThread() - before);

@@ -10,7 +10,9 @@ public abstract partial class ConnectionConformance
 
     protected abstract TransportEndpoint AnyEndpoint { get; }
 
-    private Task<ConnectionPair> OpenAsync(TransportOptions? options = null) => ConnectionPair.OpenAsync(Transport, AnyEndpoint, options);
+    protected virtual TransportOptions Options => TransportOptions.Default;
+
+    private Task<ConnectionPair> OpenAsync() => ConnectionPair.OpenAsync(Transport, AnyEndpoint, Options);
 
     [Theory]
     [InlineData(1, 1, 1)]

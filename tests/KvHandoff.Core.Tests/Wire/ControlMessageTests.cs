@@ -15,7 +15,7 @@ public class ControlMessageTests
         var random = new Random(100 + (int)type);
         for (int i = 0; i < 200; i++)
         {
-            ControlMessage sent = SampleMessages.Draw(type, random);
+            ControlMessage sent = SampleMessages.DrawWithOptions(type, random);
             byte[] bytes = SampleMessages.Encode(sent);
             Assert.Null(ControlReader.TryRead(bytes, out ControlMessage? read));
             Assert.Equal(sent, read);

@@ -82,7 +82,7 @@ public class FrameTests
     [InlineData(9, 1, 3)]
     [InlineData(10, 1, 0)]
     [InlineData(10, 1, 65)]
-    [InlineData(11, 1, 1)]
+    [InlineData(11, 1, 2)]
     [InlineData(12, 2, 0)]
     [InlineData(12, 2, 4097)]
     [InlineData(14, 2, 1024)]

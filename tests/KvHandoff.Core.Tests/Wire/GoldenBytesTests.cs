@@ -25,6 +25,8 @@ public class GoldenBytesTests
         new LayerGroup { Kind = AttentionKind.Latent, Layers = [3], KvHeads = 1, HeadDim = 576 },
     ]);
 
+    private static readonly CachePart Part = new(Layout, new KvShard(new IndexRange(0, 2), new IndexRange(0, 4), default));
+
     private static readonly Dictionary<string, byte[]> Samples = new()
     {
         ["preface-control"] = Preface(ConnectionPreface.Control),
@@ -42,6 +44,24 @@ public class GoldenBytesTests
         ["query"] = SampleMessages.Encode(new Query(Id)),
         ["outcome"] = SampleMessages.Encode(new Outcome(Id, HandoffOutcome.Committed, "")),
         ["fault"] = SampleMessages.Encode(new Fault(WireErrorCode.BadVersion, "version 2; this side speaks 1")),
+        ["released"] = SampleMessages.Encode(new Released(Id, 42)),
+        ["prepared"] = SampleMessages.Encode(new Prepared(Id, 3, true, "")),
+        ["decision"] = SampleMessages.Encode(new Decision(Id, HandoffOutcome.Expired, "receiver 2 was not heard of")),
+        ["hello-shard"] = SampleMessages.Encode(new Hello(Part.Layout, "prefill-1", 4) { Shard = ShardCodec.Write(Part), IsGroupMember = true }),
+        ["welcome-shard"] = SampleMessages.Encode(new Welcome(7, Id, Part.Layout, 2, "decode-1") { Shard = ShardCodec.Write(Part), Window = new byte[] { 1, 2, 3 } }),
+        ["offer-all"] = SampleMessages.Encode(new Offer(Id, 3100, KvShard.Whole(Layout, 3100), CodecId.Raw, 30_000, "req-1", 5)
+        {
+            Intent = HandoffIntent.Migrate,
+            WaitMilliseconds = 500,
+            ResumeMilliseconds = 10_000,
+            ResumeLease = 42,
+            PrefixHashes = Enumerable.Range(0, 32).Select(i => (byte)i).ToArray(),
+            Ticket = "ticket"u8.ToArray(),
+            Group = new HandoffGroup([KvShard.Whole(Layout, 3100)], [Part.Shard with { Tokens = new IndexRange(0, 3100), GroupHeads = [new(0, 4), new(0, 2), new(0, 1)] }], 0, 0, 0).ToBytes(),
+        }),
+        ["grant-all"] = SampleMessages.Encode(new Grant(Id, 42, 10_000, [[1], [2], [3]], 1L << 30) { ReusedTokens = 1280, Landed = new byte[] { 0xFF, 0x01 }, Slots = [[7, 8], [9], []] }),
+        ["finish-canary"] = SampleMessages.Encode(new Finish(Id, 42, new HandoffManifest([1], 1)) { Canary = new byte[] { 4, 5, 6 } }),
+        ["frame-placed"] = Frame(placed: true),
     };
 
     public static TheoryData<string> Names => [.. Samples.Keys];
@@ -80,13 +100,14 @@ public class GoldenBytesTests
         return bytes;
     }
 
-    private static byte[] Frame()
+    private static byte[] Frame(bool placed = false)
     {
         SegmentEntry[] entries = [new(0x11111111, 68), new(0x22222222, 68), new(0x33333333, 68), new(0x44444444, 68)];
         return FrameTests.Bytes(new FrameHeader
         {
             Codec = CodecId.Fp8E4M3,
             Flags = CodecFlags.HadNaN,
+            IsPlaced = placed,
             ElementType = ElementType.BFloat16,
             Planes = 2,
             Tokens = 4,

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.Pipelines;
+using KvHandoff.Layout;
 using KvHandoff.Wire;
 
 namespace KvHandoff.Core.Tests.Wire;
@@ -59,6 +60,9 @@ public class HostileControlTests
         Check(ControlMessageType.Renew, 3, Int64(long.MaxValue), "is 9223372036854775807; allowed: 0 to 2592000000");
         Check(ControlMessageType.Finish, 4, Int32(-2), "is -2; allowed: -1 to 2147483647");
         Check(ControlMessageType.Committed, 3, Int64(-7), "is -7; allowed: 0 to");
+        Check(ControlMessageType.Prepared, 2, Int32(512), "is 512; allowed: 0 to 511");
+        Check(ControlMessageType.Prepared, 3, [2], "is 2; allowed: 0 or 1");
+        Check(ControlMessageType.Decision, 2, [1], "is 1; allowed: 2 to 4");
         Check(ControlMessageType.Fault, 2, [0xC3, 0x28], "not UTF-8");
 
         void Check(ControlMessageType type, int number, byte[] value, string expected)
@@ -68,6 +72,42 @@ public class HostileControlTests
             WireError? error = Read(type, fields);
             Assert.Equal(WireErrorCode.BadValue, error?.Code);
             Assert.Contains(expected, error!.Message);
+        }
+    }
+
+    [Fact]
+    public void A_group_and_a_shard_come_back_equal_and_no_forgery_of_them_throws()
+    {
+        var random = new Random(23);
+        int refused = 0;
+        for (int i = 0; i < 2000; i++)
+        {
+            HandoffGroup group = SampleMessages.Group(random);
+            byte[] bytes = group.ToBytes().Memory.ToArray();
+            Assert.Null(HandoffGroup.TryRead(bytes, out HandoffGroup? read));
+            Assert.Equal(group, read);
+            Assert.NotNull(HandoffGroup.TryRead(bytes.AsSpan(0, random.Next(bytes.Length)), out _));
+            Assert.NotNull(HandoffGroup.TryRead([.. bytes, 0], out _));
+            bytes[random.Next(bytes.Length)] ^= (byte)(1 << random.Next(8));
+            if (HandoffGroup.TryRead(bytes, out _) is not null) refused++;
+        }
+
+        Assert.InRange(refused, 100, 2000);
+    }
+
+    [Fact]
+    public void A_part_of_a_model_comes_back_equal_and_no_forgery_of_it_throws()
+    {
+        var random = new Random(29);
+        for (int i = 0; i < 500; i++)
+        {
+            var part = CachePart.All(SampleMessages.Layout(random));
+            byte[] bytes = ShardCodec.Write(part).Memory.ToArray();
+            Assert.Null(ShardCodec.TryRead(bytes, out CachePart? read));
+            Assert.Equal(part, read);
+            Assert.NotNull(ShardCodec.TryRead(bytes.AsSpan(0, random.Next(bytes.Length)), out _));
+            bytes[random.Next(bytes.Length)] ^= (byte)(1 << random.Next(8));
+            ShardCodec.TryRead(bytes, out _);
         }
     }
 
@@ -133,7 +173,7 @@ public class HostileControlTests
         for (int i = 0; i < 20_000; i++)
         {
             ControlMessageType type = SampleMessages.Types[i % SampleMessages.Types.Length];
-            List<(int Tag, byte[] Value)> fields = HandmadeMessage.Fields(SampleMessages.Encode(SampleMessages.Draw(type, random)).AsSpan(16));
+            List<(int Tag, byte[] Value)> fields = HandmadeMessage.Fields(SampleMessages.Encode(SampleMessages.DrawWithOptions(type, random)).AsSpan(16));
             for (int n = random.Next(1, 4); n > 0; n--) Forge(fields, random);
             byte[] body = HandmadeMessage.Body(fields);
             if (random.Next(4) == 0 && body.Length > 6) BinaryPrimitives.WriteUInt32LittleEndian(body.AsSpan(random.Next(body.Length - 3)), Length(random));

@@ -27,8 +27,51 @@ internal static class SampleMessages
         ControlMessageType.Query => new Query(Id(random)),
         ControlMessageType.Outcome => new Outcome(Id(random), (HandoffOutcome)random.Next(6), Text(random)),
         ControlMessageType.Fault => new Fault((WireErrorCode)random.Next(9), Text(random)),
+        ControlMessageType.Released => new Released(Id(random), UInt64(random)),
+        ControlMessageType.Prepared => new Prepared(Id(random), random.Next(WireConstants.MaxGroupWorkers), random.Next(2) == 0, Text(random)),
+        ControlMessageType.Decision => new Decision(Id(random), (HandoffOutcome)random.Next(2, 5), Text(random)),
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "unknown type"),
     };
+
+    /// <summary>As <see cref="Draw"/>, with some of the fields that may be left out.</summary>
+    public static ControlMessage DrawWithOptions(ControlMessageType type, Random random) => Draw(type, random) switch
+    {
+        Hello m => m with { Shard = Maybe(random, () => Bytes(random, 90)), IsGroupMember = random.Next(2) == 0 },
+        Welcome m => m with { Shard = Maybe(random, () => Bytes(random, 90)), Window = Maybe(random, () => Bytes(random, 90)) },
+        Offer m => m with
+        {
+            Intent = (HandoffIntent)random.Next(4),
+            WaitMilliseconds = random.Next(2) * random.Next(),
+            ResumeMilliseconds = random.Next(2) * random.Next(),
+            ResumeLease = random.Next(2) == 0 ? 0 : UInt64(random),
+            PrefixHashes = new byte[16 * random.Next(5)],
+            Ticket = Maybe(random, () => Bytes(random, 200)),
+            Group = Maybe(random, () => Group(random).ToBytes().Memory.ToArray()),
+        },
+        Grant m => m with
+        {
+            ReusedTokens = 64 * random.Next(3),
+            Landed = Maybe(random, () => Bytes(random, 40)),
+            Slots = random.Next(2) == 0 ? [] : [Generations(random), Generations(random)],
+        },
+        Finish m => m with { Canary = Maybe(random, () => Bytes(random, 300)) },
+        ControlMessage m => m,
+    };
+
+    public static HandoffGroup Group(Random random)
+    {
+        int sources = random.Next(1, 6), targets = random.Next(1, 6);
+        return new HandoffGroup([.. Enumerable.Range(0, sources).Select(_ => Shard(random))], [.. Enumerable.Range(0, targets).Select(_ => Shard(random))],
+            random.Next(sources), random.Next(targets), random.Next(targets));
+    }
+
+    private static KvShard Shard(Random random)
+    {
+        var shard = new KvShard(Range(random, LayerGroup.MaxLayers), Range(random, LayerGroup.MaxKvHeads), Range(random, WireConstants.MaxTokens));
+        return random.Next(2) == 0 ? shard : shard with { GroupHeads = [Range(random, 8), Range(random, 8)] };
+    }
+
+    private static ByteValue Maybe(Random random, Func<byte[]> draw) => random.Next(2) == 0 ? default(ByteValue) : draw();
 
     public static HandoffManifest Manifest(Random random) => new(
         [.. Enumerable.Range(0, random.Next(60)).Select(_ => random.Next())], random.Next(WireConstants.MaxTokens + 1), random.Next(-1, 1000),

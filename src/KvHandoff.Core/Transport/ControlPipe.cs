@@ -1,26 +1,24 @@
-using System.Buffers;
 using System.IO.Pipelines;
-using System.Net.Sockets;
 
 namespace KvHandoff.Transport;
 
-/// <summary>A control connection: one loop fills the input pipe from the socket, one drains the output pipe to it.</summary>
-internal sealed class SocketPipe : IDuplexPipe
+/// <summary>A control connection: one loop fills the input pipe from the stream, one drains the output pipe to it.</summary>
+internal sealed class ControlPipe : IDuplexPipe
 {
     private const int PauseBytes = 64 << 10, ResumeBytes = 32 << 10, ReceiveBytes = 4 << 10;
 
     private static readonly PipeOptions Bounded = new(
         pauseWriterThreshold: PauseBytes, resumeWriterThreshold: ResumeBytes, useSynchronizationContext: false);
 
-    private readonly SocketConnection _connection;
+    private readonly IControlStream _stream;
     private readonly Pipe _input = new(Bounded), _output = new(Bounded);
     private readonly EndingReader _reader;
     private readonly EndingWriter _writer;
     private readonly Task _draining;
 
-    public SocketPipe(SocketConnection connection)
+    public ControlPipe(IControlStream stream)
     {
-        _connection = connection;
+        _stream = stream;
         _reader = new EndingReader(_input.Reader);
         _writer = new EndingWriter(_output.Writer);
         _ = FillInputAsync();
@@ -42,12 +40,8 @@ internal sealed class SocketPipe : IDuplexPipe
         while (true)
         {
             Memory<byte> free = writer.GetMemory(ReceiveBytes);
-            (int count, SocketError error) = await _connection.ReceiveSomeAsync(free, _reader.Completed).ConfigureAwait(false);
-            if (count <= 0)
-            {
-                end = _connection.ReceiveEnded(error);
-                break;
-            }
+            (int count, end) = await _stream.ReceiveSomeAsync(free, _reader.Completed).ConfigureAwait(false);
+            if (count <= 0) break;
             writer.Advance(count);
             FlushResult flushed = await writer.FlushAsync().ConfigureAwait(false);
             if (!flushed.IsCompleted) continue;
@@ -67,32 +61,19 @@ internal sealed class SocketPipe : IDuplexPipe
             {
                 ReadResult read = await reader.ReadAsync().ConfigureAwait(false);
                 last = read.IsCompleted;
-                end = await SendAllAsync(read.Buffer).ConfigureAwait(false);
+                foreach (ReadOnlyMemory<byte> segment in read.Buffer)
+                    if (end.IsOk) end = await _stream.SendSegmentAsync(segment).ConfigureAwait(false);
                 reader.AdvanceTo(read.Buffer.End);
             }
-            if (end.IsOk) end = _connection.CompleteSend();
+            if (end.IsOk) end = _stream.CompleteSend();
             reader.Complete(ToException(end));
         }
         catch (Exception e)
         {
             // The writer was completed with an error: what it wrote last is not to look like an orderly end.
-            _connection.Abort();
+            _stream.Abort();
             reader.Complete(e);
         }
-    }
-
-    private async ValueTask<TransportResult> SendAllAsync(ReadOnlySequence<byte> bytes)
-    {
-        foreach (ReadOnlyMemory<byte> segment in bytes)
-        {
-            for (int done = 0; done < segment.Length;)
-            {
-                (int count, SocketError error) = await _connection.SendSomeAsync(segment[done..], CancellationToken.None).ConfigureAwait(false);
-                if (count < 0) return _connection.SendFailed(error, done, segment.Length);
-                done += count;
-            }
-        }
-        return TransportResult.Ok;
     }
 
     private static TransportException? ToException(TransportResult end) =>
