@@ -101,7 +101,18 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
     private TransportResult VerifyInPlace(in FrameHeader header, IncomingPart part, HandoffPiece piece, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt)
     {
         corrupt = null;
-        return receiver.TrustsSameHost ? TransportResult.Ok : Verify(header, part, Rows(header, part, piece), entries, since, out corrupt);
+        if (receiver.TrustsSameHost) return TransportResult.Ok;
+        HandoffShape shape = part.Shape;
+        KvLayerView view = part.Handoff.Target.View(shape.OwnLayer(header.Layer), shape.OwnTokens);
+        for (int s = 0; s < entries.Length && corrupt is null; s++)
+        {
+            int head = shape.OwnHead(piece.Transfer, header.FirstHead + s / header.Planes);
+            uint actual = shape.Placed!.Checksum(piece.Transfer, view, head, (KvPlane)(s % header.Planes), shape.OwnGranule(header.Granule), out _);
+            if (actual != entries[s].Crc32C && (receiver.Without & Guards.Checksums) == 0) corrupt = CorruptText(header, s, entries[s].Crc32C, actual);
+        }
+
+        part.Handoff.Clock.Add(HandoffPhase.Verify, since);
+        return TransportResult.Ok;
     }
 
     private static GranuleRows Rows(in FrameHeader header, IncomingPart part, HandoffPiece piece)
@@ -119,7 +130,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
         for (int s = 0; s < entries.Length && corrupt is null; s++)
         {
             uint actual = rows.Checksum(rows.Heads.Start + s / header.Planes, (KvPlane)(s % header.Planes), out _);
-            if (actual != entries[s].Crc32C && !receiver.Without.HasFlag(Guards.Checksums)) corrupt = CorruptText(header, s, entries[s].Crc32C, actual);
+            if (actual != entries[s].Crc32C && (receiver.Without & Guards.Checksums) == 0) corrupt = CorruptText(header, s, entries[s].Crc32C, actual);
         }
 
         part.Handoff.Clock.Add(HandoffPhase.Verify, since);
@@ -151,7 +162,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
             offset += encoded.Length;
             uint actual = Crc32C.Compute(encoded);
             at = clock.Add(HandoffPhase.Verify, at);
-            if (actual != entries[s].Crc32C && !receiver.Without.HasFlag(Guards.Checksums))
+            if (actual != entries[s].Crc32C && (receiver.Without & Guards.Checksums) == 0)
             {
                 corrupt = CorruptText(header, s, entries[s].Crc32C, actual);
                 break;
@@ -171,7 +182,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
     private string? Mismatch(in FrameHeader header, IncomingPart part, out HandoffPiece? piece)
     {
         piece = null;
-        bool fenced = !receiver.Without.HasFlag(Guards.Fences);
+        bool fenced = (receiver.Without & Guards.Fences) == 0;
         if (fenced && header.Epoch != receiver.Epoch) return $"epoch {header.Epoch}, this receiver's is {receiver.Epoch}";
         if (fenced && header.LeaseId != part.LeaseId) return $"lease {header.LeaseId}, granted was {part.LeaseId}";
         HandoffShape shape = part.Shape;

@@ -58,16 +58,20 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         int g = piece.Transfer, planes = shape.Groups[g].Source.Planes, segments = piece.Heads.Count * planes;
         long at = PhaseClock.Now, payloadBytes = 0;
         KvSequence window = handoff.Window!;
-        KvLayerView source = handoff.Sequence.View(layer, shape.TotalTokens), target = window.View(layer, shape.TotalTokens);
-        var rows = new GranuleRows(window, layer, granule, shape.TotalTokens, piece.Heads);
+        KvLayerView target = window.View(layer, shape.TotalTokens);
         bool alike = shape.LiesAlike(g);
         for (int s = 0; s < segments; s++)
         {
             int head = s / planes;
             var plane = (KvPlane)(s % planes);
-            if (alike) PlacedFrames.Copy(source, target, head, plane, granule);
-            else if (PlacedFrames.Place(shape.Groups[g], source, target, head, plane, granule) is { } error) return new TransportResult(TransportStatus.Failed, error);
-            uint crc = rows.Checksum(head, plane, out int bytes);
+            if (!handoff.IsInPlace)
+            {
+                KvLayerView source = handoff.Sequence.View(layer, shape.TotalTokens);
+                if (alike) PlacedFrames.Copy(source, target, head, plane, granule);
+                else if (PlacedFrames.Place(shape.Groups[g], source, target, head, plane, granule) is { } error) return new TransportResult(TransportStatus.Failed, error);
+            }
+
+            uint crc = shape.Placed!.Checksum(g, target, head, plane, granule, out int bytes);
             _entries[s] = new SegmentEntry(crc, (uint)bytes);
             payloadBytes += bytes;
         }
@@ -76,7 +80,7 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         FrameHeader header = Head(handoff, piece, layer, granule, shape.Placed!.Stored(g), KvCodecs.Raw, CodecFlags.None, payloadBytes, placed: true);
         _ranges[0] = new IoRange(_head!.Address, HeadBytes(segments));
         TransportResult sent = connection.SendVectors(_ranges.AsSpan(0, 1));
-        if (sent.IsOk) handoff.FrameSent(frame, HeadBytes(segments), payloadBytes, HandoffShape.DigestOf(header, _entries.AsSpan(0, segments)));
+        if (sent.IsOk) handoff.FrameSent(frame, HeadBytes(segments), handoff.IsInPlace ? 0 : payloadBytes, HandoffShape.DigestOf(header, _entries.AsSpan(0, segments)));
         return sent;
     }
 

@@ -133,7 +133,4 @@ public sealed record HandoffOffer
 
     /// <summary>The group that the handoff is a part of; null when it is the whole.</summary>
     public HandoffGroup? Group { get; init; }
-
-    /// <summary>Queries and outputs of this side's attention that the receiver recomputes before it commits.</summary>
-    public ByteValue Canary { get; init; }
 }

@@ -38,6 +38,7 @@ internal sealed class HandoffShape
     {
         _sending = sending;
         Layout = sending ? plan.Source : plan.Target;
+        Model = plan.TargetPart.Whole;
         Groups = plan.Groups;
         TotalTokens = totalTokens;
         Codecs = codecs;
@@ -60,6 +61,9 @@ internal sealed class HandoffShape
 
     /// <summary>The layout of this side.</summary>
     internal KvCacheLayout Layout { get; }
+
+    /// <summary>The layout of the whole model, as the receiver stores it.</summary>
+    internal KvCacheLayout Model { get; }
 
     /// <summary>How each layer group travels.</summary>
     internal ImmutableArray<GroupTransfer> Groups { get; }
@@ -233,10 +237,15 @@ internal sealed class HandoffShape
         MaxRanges = Math.Max(MaxRanges, GranuleRows.MaxRanges(geometry, piece.Heads.Count));
         foreach (IKvCodec codec in Codecs)
         {
-            long payload = 0;
-            for (int plane = 0; plane < planes; plane++)
-                payload += (long)piece.Heads.Count * SegmentCoder.MaxEncodedBytes(Groups[g], codec, (KvPlane)plane, KvSegment.GranuleTokens);
-            MaxPayloadBytes = Math.Max(MaxPayloadBytes, payload);
+            // Not always most for a full granule: tokens that fill no tile travel wider than those that do.
+            for (int tokens = 1; tokens <= KvSegment.GranuleTokens; tokens++)
+            {
+                long payload = 0;
+                for (int plane = 0; plane < planes; plane++)
+                    payload += (long)piece.Heads.Count * SegmentCoder.MaxEncodedBytes(Groups[g], codec, (KvPlane)plane, tokens);
+                MaxPayloadBytes = Math.Max(MaxPayloadBytes, payload);
+            }
+
             HistoryBytes = Math.Max(HistoryBytes, SegmentCoder.HistoryBytes(Groups[g], codec));
             NeedsStaging |= !IsDirect(g, codec);
         }

@@ -36,8 +36,10 @@ public sealed partial class IncomingHandoff
             all = Senders.All(s => _parts[s] is { IsFinished: true });
         }
 
+        if (!finish.Canary.IsEmpty) _canary = finish.Canary;
         if (!all) return;
-        Apply(HandoffEvent.ManifestReceived);
+        if (_canary.IsEmpty) Apply(HandoffEvent.ManifestReceived);
+        else _ = Task.Run(() => CheckCanaryAsync(_canary, part.Shape));
     }
 
     /// <summary>Ends the handoff because of this side or the sender.</summary>

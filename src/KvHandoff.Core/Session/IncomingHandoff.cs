@@ -24,6 +24,7 @@ public sealed partial class IncomingHandoff : IAsyncDisposable
     private HandoffState _state;
     private HandoffException? _failure;
     private HandoffManifest? _manifest;
+    private ByteValue _canary;
     private long _completeAt;
     private long _wireBytes, _bytesCopied;
     private int _layersLeft;
@@ -132,6 +133,9 @@ public sealed partial class IncomingHandoff : IAsyncDisposable
             lock (_gate) return _state is { IsTerminal: true, IsExposed: true, Status: not HandoffStatus.Committed };
         }
     }
+
+    /// <summary>The ticket that allowed it, or null.</summary>
+    internal HandoffTicket? Ticket { get; init; }
 
     /// <summary>Senders of the group that contribute.</summary>
     internal ImmutableArray<int> Senders { get; }

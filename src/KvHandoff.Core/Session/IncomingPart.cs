@@ -64,7 +64,7 @@ internal sealed class IncomingPart
     internal ReceiverPeer? Peer => Volatile.Read(ref _peer);
 
     /// <summary>Whether the sender said that it would come back after a break.</summary>
-    internal bool CanResume => Offer.ResumeMilliseconds > 0;
+    internal bool CanResume => Offer.ResumeMilliseconds > 0 && LandedFrames.Fits(Shape.Frames);
 
     /// <summary>Whether the sender has sent its manifest.</summary>
     internal bool IsFinished => Volatile.Read(ref _finished) != 0;

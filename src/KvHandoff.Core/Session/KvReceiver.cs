@@ -141,6 +141,7 @@ public sealed partial class KvReceiver : IAsyncDisposable
     {
         _outcomes.Add(handoff.Id, status, text);
         _landing.TryRemove(handoff.Id, out _);
+        if (handoff.Ticket is not null) _options.Tickets?.Spend(handoff.Ticket);
         if (handoff.IsQuarantined && Without.HasFlag(Guards.Quarantine)) handoff.Apply(HandoffEvent.WindowClosed);
         if (handoff.IsQuarantined)
         {
@@ -155,7 +156,9 @@ public sealed partial class KvReceiver : IAsyncDisposable
     /// <summary>The sender let go of an ended handoff's blocks.</summary>
     internal void CloseWindow(Guid id, ulong lease)
     {
-        if (!_quarantined.TryGetValue(id, out IncomingHandoff? handoff) || handoff.Parts.All(p => p.LeaseId != lease)) return;
+        // The sender may let go before it says that it gives up: messages of different causes.
+        IncomingHandoff? handoff = _quarantined.GetValueOrDefault(id) ?? FindLanding(id);
+        if (handoff is null || handoff.Parts.All(p => p.LeaseId != lease)) return;
         _quarantined.TryRemove(id, out _);
         handoff.Apply(HandoffEvent.WindowClosed);
     }

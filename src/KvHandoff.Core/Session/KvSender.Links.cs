@@ -41,13 +41,14 @@ public sealed partial class KvSender
 
         Interlocked.Add(ref _bytesOfEndedLinks, before.DataBytesSent);
         _link = next;
-        _background.Enqueue(before.DisposeAsync().AsTask());
         next.Start(message => Handle(message, next));
         return next;
     }
 
     private void OnLinkEnded(SenderLink link, string reason)
     {
+        // Threads and mappings go with it now: a receiver whose blocks are mapped here waits for that.
+        _background.Enqueue(Task.Run(() => link.DisposeAsync().AsTask()));
         if (!ReferenceEquals(link, _link)) return;
         bool resume = false;
         foreach (OutgoingHandoff handoff in _open.Values)
@@ -83,7 +84,7 @@ public sealed partial class KvSender
                 SenderLink link = await LinkAsync(_stop.Token).ConfigureAwait(false);
                 foreach (OutgoingHandoff handoff in _open.Values)
                 {
-                    if (handoff.CanResume) await link.SendAsync(handoff.ToMessage(CodecOf(handoff.Offer))).ConfigureAwait(false);
+                    if (handoff.CanResume) _ = link.SendAsync(handoff.ToMessage(CodecOf(handoff.Offer)));
                 }
 
                 return;

@@ -90,7 +90,32 @@ public sealed partial class KvSender : IAsyncDisposable
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
         SenderLink link = await LinkAsync(cancellationToken).ConfigureAwait(false);
         HandoffShape shape = ShapeOf(sequence, offer, link.Plan);
-        var handoff = new OutgoingHandoff(this, link, sequence, offer, shape);
+        return await OfferAsync(new OutgoingHandoff(this, link, sequence, offer, shape), link, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Offers a sequence that prefill writes straight into the receiver's blocks, which this process maps: no rows are copied. Rows are written with
+    /// <see cref="OutgoingHandoff.WriteRows"/> or <see cref="OutgoingHandoff.Write"/>, and published as usual.
+    /// </summary>
+    /// <exception cref="HandoffException">The receiver declined or is gone, or its blocks are not mapped here: then offer a sequence of this cache instead.</exception>
+    public async Task<OutgoingHandoff> OfferInPlaceAsync(HandoffOffer offer, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(offer);
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+        SenderLink link = await LinkAsync(cancellationToken).ConfigureAwait(false);
+        if (link.Window is null) throw new HandoffException(HandoffFailure.TransportFailed, $"The blocks of the receiver at {link.Description} are not mapped here: that takes shm:// and a cache over a SharedSlab.");
+        ImmutableArray<IKvCodec> codecs = [KvCodecs.Raw];
+        if (HandoffShape.Refusal(link.Plan, offer.TotalTokens, codecs) is { } refusal) throw new ArgumentException(refusal, nameof(offer));
+        if (offer.Deadline <= TimeSpan.Zero) throw new ArgumentException($"The deadline is {offer.Deadline}; it must be positive.", nameof(offer));
+        var shape = new HandoffShape(link.Plan, sending: true, offer.TotalTokens, codecs);
+        if (shape.Placed is null) throw new HandoffException(HandoffFailure.TransportFailed, "Rows of this pair of caches cannot be written in place: a scale lies elsewhere than in the blocks, or the caches are parts of a model's.");
+        var handoff = new OutgoingHandoff(this, link, _cache.CreateSequence(), offer with { Codec = CodecId.Raw, Group = null }, shape) { IsInPlace = true };
+        return await OfferAsync(handoff, link, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<OutgoingHandoff> OfferAsync(OutgoingHandoff handoff, SenderLink link, CancellationToken cancellationToken)
+    {
+        HandoffOffer offer = handoff.Offer;
         if (!_open.TryAdd(offer.HandoffId, handoff))
         {
             await handoff.DisposeAsync().ConfigureAwait(false);
@@ -99,7 +124,8 @@ public sealed partial class KvSender : IAsyncDisposable
 
         try
         {
-            await link.SendAsync(handoff.ToMessage(CodecOf(offer))).ConfigureAwait(false);
+            // What is stalled ends with the deadline or the caller's patience, not with the write.
+            _ = link.SendAsync(handoff.ToMessage(CodecOf(offer)));
             if (link.EndReason is { } gone) throw new HandoffException(HandoffFailure.PeerGone, gone);
             await handoff.GrantedAsync.WaitAsync(cancellationToken).ConfigureAwait(false);
             return handoff;
@@ -117,7 +143,7 @@ public sealed partial class KvSender : IAsyncDisposable
     {
         SenderLink link = await LinkAsync(cancellationToken).ConfigureAwait(false);
         TaskCompletionSource<Outcome> answer = _queries.GetOrAdd(handoffId, _ => new TaskCompletionSource<Outcome>(TaskCreationOptions.RunContinuationsAsynchronously));
-        await link.SendAsync(new Query(handoffId)).ConfigureAwait(false);
+        _ = link.SendAsync(new Query(handoffId));
         if (link.EndReason is { } gone) throw new HandoffException(HandoffFailure.PeerGone, gone);
         return (await answer.Task.WaitAsync(cancellationToken).ConfigureAwait(false)).State;
     }

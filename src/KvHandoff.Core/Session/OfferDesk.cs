@@ -37,15 +37,15 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
             return Duplicate(offer);
         }
 
-        if (Examine(offer, peer, out HandoffShape? shape, out HandoffGroup? group) is { } refusal) return refusal;
+        if (Examine(offer, peer, out HandoffShape? shape, out HandoffGroup? group, out HandoffTicket? ticket) is { } refusal) return refusal;
         lock (_gate)
         {
             // Who waits already goes first, unless the newcomer matters more.
             bool mayTry = !_waiting.Any(w => w.Offer.Priority >= offer.Priority);
-            ControlMessage? answer = mayTry || offer.WaitMilliseconds == 0 ? TryGrant(offer, peer, shape!, group) : null;
+            ControlMessage? answer = mayTry || offer.WaitMilliseconds == 0 ? TryGrant(offer, peer, shape!, group, ticket) : null;
             if (answer is Grant or Reject { Reason: not RejectReason.NoSpace }) return answer;
             if (offer.WaitMilliseconds == 0) return answer;
-            _waiting.Add(new WaitingOffer(offer, peer, shape!, group, receiver.Clock.NowMilliseconds + Math.Min(offer.WaitMilliseconds, offer.DeadlineMilliseconds)));
+            _waiting.Add(new WaitingOffer(offer, peer, shape!, group, ticket, receiver.Clock.NowMilliseconds + Math.Min(offer.WaitMilliseconds, offer.DeadlineMilliseconds)));
             return null;
         }
     }
@@ -65,7 +65,7 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
                     continue;
                 }
 
-                ControlMessage answer = TryGrant(waiting.Offer, waiting.Peer, waiting.Shape, waiting.Group);
+                ControlMessage answer = TryGrant(waiting.Offer, waiting.Peer, waiting.Shape, waiting.Group, waiting.Ticket);
                 if (answer is Reject { Reason: RejectReason.NoSpace } && now < waiting.Until) break;
                 _waiting.Remove(waiting);
                 waiting.Peer.Tell(answer);
@@ -85,8 +85,9 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
         lock (_gate) return _waiting.RemoveAll(w => w.Offer.HandoffId == id && ReferenceEquals(w.Peer, peer)) > 0;
     }
 
-    private Reject? Examine(Offer offer, ReceiverPeer peer, out HandoffShape? shape, out HandoffGroup? group)
+    private Reject? Examine(Offer offer, ReceiverPeer peer, out HandoffShape? shape, out HandoffGroup? group, out HandoffTicket? ticket)
     {
+        ticket = null;
         shape = null;
         group = null;
         TransferPlan plan = peer.Plan;
@@ -104,11 +105,12 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
         if (options.Tickets is not { } tickets) return null;
         if (offer.Ticket.IsEmpty) return Refuse(offer, RejectReason.Unauthorized, "This receiver asks for a ticket; the offer has none.");
         TicketVerdict verdict = tickets.Verify(offer.Ticket.Span, peer.Name, offer.HandoffId, shape!.KvBytes);
+        ticket = verdict.Ticket;
         return verdict.IsValid ? null : Refuse(offer, RejectReason.Unauthorized, verdict.Text);
     }
 
     // Called with the gate held.
-    private ControlMessage TryGrant(Offer offer, ReceiverPeer peer, HandoffShape shape, HandoffGroup? group)
+    private ControlMessage TryGrant(Offer offer, ReceiverPeer peer, HandoffShape shape, HandoffGroup? group, HandoffTicket? ticket)
     {
         long started = PhaseClock.Now;
         if (receiver.FindLanding(offer.HandoffId) is { } open) return Join(open, offer, peer, shape, group);
@@ -144,7 +146,10 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
 
         ImmutableArray<int> senders = group is null ? [0] : HandoffParts.SendersTo(peer.Plan, offer.TotalTokens, group);
         var handoff = new IncomingHandoff(receiver, offer, group, sequence, reused, HandoffParts.FramesPerLayer(peer.Plan, offer.TotalTokens, shape, group), senders,
-            exposed: peer.HasWindow && shape.Placed is not null && group is null);
+            exposed: peer.HasWindow && shape.Placed is not null && group is null)
+        {
+            Ticket = ticket,
+        };
         receiver.Open(handoff);
         Grant grant = Attach(handoff, offer, peer, shape, group?.Source ?? 0, reused);
         handoff.Clock.Add(HandoffPhase.Reserve, started);
@@ -207,5 +212,5 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
 
     private static Reject Refuse(Offer offer, RejectReason reason, string text) => new(offer.HandoffId, reason, text, 0, 0, 0);
 
-    private sealed record WaitingOffer(Offer Offer, ReceiverPeer Peer, HandoffShape Shape, HandoffGroup? Group, long Until);
+    private sealed record WaitingOffer(Offer Offer, ReceiverPeer Peer, HandoffShape Shape, HandoffGroup? Group, HandoffTicket? Ticket, long Until);
 }

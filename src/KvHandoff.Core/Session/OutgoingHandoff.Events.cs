@@ -12,7 +12,7 @@ public sealed partial class OutgoingHandoff
     {
         get
         {
-            lock (_gate) return _grant is not null && !_state.IsTerminal && _sender.ResumeWithin > TimeSpan.Zero;
+            lock (_gate) return _grant is not null && !_state.IsTerminal && _sender.ResumeWithin > TimeSpan.Zero && LandedFrames.Fits(Shape.Frames);
         }
     }
 
@@ -21,7 +21,7 @@ public sealed partial class OutgoingHandoff
     {
         Intent = Offer.Intent,
         WaitMilliseconds = (long)Offer.WaitForRoom.TotalMilliseconds,
-        ResumeMilliseconds = (long)_sender.ResumeWithin.TotalMilliseconds,
+        ResumeMilliseconds = LandedFrames.Fits(Shape.Frames) ? (long)_sender.ResumeWithin.TotalMilliseconds : 0,
         ResumeLease = _grant?.LeaseId ?? 0,
         PrefixHashes = Offer.PrefixHashes,
         Ticket = Offer.Ticket,
@@ -49,11 +49,10 @@ public sealed partial class OutgoingHandoff
             Window = window;
             _renewedAt = _sender.Clock.NowMilliseconds;
             _state = _state.After(HandoffEvent.Granted).After(HandoffEvent.Attached);
-            _published.Reuse(grant.ReusedTokens);
+            _due.Clear();
+            _published.Resume(grant.Landed, grant.ReusedTokens, _due);
             if (again)
             {
-                _due.Clear();
-                _published.Resume(grant.Landed, _due);
                 SendDue();
                 if (_finish is not null) _finish = _finish with { LeaseId = grant.LeaseId };
             }
@@ -62,7 +61,7 @@ public sealed partial class OutgoingHandoff
         }
 
         _granted.TrySetResult(grant);
-        if (finish is not null) _ = link.SendAsync(finish).AsTask();
+        if (finish is not null) _ = link.SendAsync(finish);
     }
 
     internal void OnCommitted(Committed verdict)
@@ -84,7 +83,7 @@ public sealed partial class OutgoingHandoff
     internal async Task EndAsync(HandoffEvent happened, HandoffException failure, AbortReason reason)
     {
         if (!End(happened, failure)) return;
-        await _link.SendAsync(new Abort(Id, _grant?.LeaseId ?? 0, reason, failure.Message)).ConfigureAwait(false);
+        _ = _link.SendAsync(new Abort(Id, _grant?.LeaseId ?? 0, reason, failure.Message));
         await _released.Task.ConfigureAwait(false);
     }
 
@@ -103,7 +102,7 @@ public sealed partial class OutgoingHandoff
         Grant? grant = _grant;
         if (grant is null || now - _renewedAt < grant.LeaseMilliseconds / 3) return;
         _renewedAt = now;
-        _ = _link.SendAsync(new Renew(Id, grant.LeaseId, grant.LeaseMilliseconds)).AsTask();
+        _ = _link.SendAsync(new Renew(Id, grant.LeaseId, grant.LeaseMilliseconds));
     }
 
     private HandoffEffects Apply(HandoffEvent happened, HandoffException? failure)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
+using KvHandoff.Attention;
 using KvHandoff.Layout;
 using KvHandoff.Wire;
 
@@ -68,6 +69,9 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
 
     internal KvSequence Sequence { get; }
 
+    /// <summary>Whether prefill writes into the receiver's blocks itself, so that nothing is left to copy.</summary>
+    internal bool IsInPlace { get; init; }
+
     internal HandoffOffer Offer { get; }
 
     internal HandoffShape Shape { get; }
@@ -90,7 +94,7 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
     /// are sent at once; a ragged last one when its last token is published.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">No such layer, or more tokens than offered.</exception>
-    /// <remarks>After the handoff ended this does nothing: <see cref="CommitAsync"/> tells how it ended.</remarks>
+    /// <remarks>After the handoff ended this does nothing: <see cref="CommitAsync(HandoffManifest, CancellationToken)"/> tells how it ended.</remarks>
     public void Publish(int layer, int tokens) => Publish(layer, new IndexRange(0, tokens));
 
     /// <summary>As <see cref="Publish(int, int)"/>, for a range of tokens: chunks may come in any order, and twice.</summary>
@@ -117,24 +121,33 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
     /// <exception cref="InvalidOperationException">A layer is not completely published, or the manifest is for another number of tokens.</exception>
     /// <exception cref="HandoffException">The handoff ended otherwise; for <see cref="HandoffFailure.Expired"/> the outcome at the receiver is unknown.</exception>
     /// <exception cref="OperationCanceledException">Cancelled; the receiver publishes nothing unless it had already committed.</exception>
-    public async Task<HandoffCost> CommitAsync(HandoffManifest manifest, CancellationToken cancellationToken = default)
+    public Task<HandoffCost> CommitAsync(HandoffManifest manifest, CancellationToken cancellationToken = default) => CommitAsync(manifest, null, cancellationToken);
+
+    /// <summary>As <see cref="CommitAsync(HandoffManifest, CancellationToken)"/>; the receiver commits only if attention over what landed gives what it gave here.</summary>
+    /// <param name="manifest">What goes with the cache.</param>
+    /// <param name="canary">Queries and outputs of this side's engine, or of <see cref="AttentionCanary.CreateSeeded"/>; null for none.</param>
+    /// <param name="cancellationToken">Cancels the handoff.</param>
+    public async Task<HandoffCost> CommitAsync(HandoffManifest manifest, CanarySet? canary, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(manifest);
         manifest.Validate();
         if (manifest.Position != TotalTokens) throw new InvalidOperationException($"The manifest is for {manifest.Position} tokens; {TotalTokens} were offered.");
+        byte[] encoded = canary is null ? [] : new byte[CanaryCodec.ByteCount(canary)];
+        if (canary is not null) CanaryCodec.Write(canary, encoded);
+        if (encoded.Length > WireConstants.MaxCanaryBytes) throw new ArgumentException($"The canary has {encoded.Length} bytes; allowed: {WireConstants.MaxCanaryBytes}.", nameof(canary));
         SenderLink link;
         lock (_gate)
         {
             // What came after the end was not taken down any more: then the failure is what there is to tell.
             if (!_state.IsTerminal && _published.Missing() is { } missing) throw new InvalidOperationException(missing);
-            _finish = new Finish(Id, LeaseId, manifest) { Canary = Offer.Canary };
+            _finish = new Finish(Id, LeaseId, manifest) { Canary = encoded };
             link = _link;
         }
 
         try
         {
             // Without a link it is sent once the receiver has granted the rest.
-            await link.SendAsync(_finish).ConfigureAwait(false);
+            _ = link.SendAsync(_finish);
             Committed verdict = await _verdict.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
             Use.Close();
             await _released.Task.ConfigureAwait(false);
@@ -223,7 +236,7 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
         }
 
         // Until then the receiver lets nobody have the blocks of a handoff that it did not commit.
-        if (Window is not null && _state.Status != HandoffStatus.Committed) _ = _link.SendAsync(new Released(Id, LeaseId)).AsTask();
+        if (Window is not null && _state.Status != HandoffStatus.Committed) _ = _link.SendAsync(new Released(Id, LeaseId));
         _released.TrySetResult();
     }
 }

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using KvHandoff.Codec;
 using KvHandoff.Layout;
 using KvHandoff.Memory;
+using KvHandoff.Numerics;
 
 namespace KvHandoff.Session;
 
@@ -19,15 +20,14 @@ internal sealed class PlacedFrames
     internal GroupTransfer Stored(int group) => _stored[group];
 
     /// <summary>
-    /// Null where a sender could not write so: codecs that lose something were asked for, rows of the receiver are no runs of bytes, or a scale
-    /// lies elsewhere than in the blocks.
+    /// Null where a sender could not write so: codecs that lose something were asked for, the caches are parts, or a scale lies elsewhere than in
+    /// the blocks.
     /// </summary>
     internal static PlacedFrames? Of(TransferPlan plan, ImmutableArray<IKvCodec> codecs)
     {
         if (!codecs.Any(c => c.IsIdentity) || !plan.SourcePart.IsAll || !plan.TargetPart.IsAll) return null;
         foreach (GroupTransfer transfer in plan.Groups)
         {
-            if (!SegmentRows.IsDirect(transfer.Target.Geometry)) return null;
             for (int plane = 0; plane < transfer.Target.Planes; plane++)
             {
                 StorageForm form = transfer.Target.Form((KvPlane)plane);
@@ -36,6 +36,32 @@ internal sealed class PlacedFrames
         }
 
         return new PlacedFrames([.. plan.Groups.Select(g => GroupTransfer.Create(g.Target, g.Target) with { Group = g.Group, SourceGroup = g.TargetGroup, TargetGroup = g.TargetGroup })]);
+    }
+
+    /// <summary>CRC-32C of one segment as it travels, where it lies in the receiver's blocks; both sides compute it so.</summary>
+    internal uint Checksum(int group, in KvLayerView view, int head, KvPlane plane, int granule, out int bytes)
+    {
+        if (SegmentRows.IsDirect(view.Geometry))
+        {
+            var pieces = new SegmentPieces(view, head, plane, granule);
+            uint crc = 0;
+            bytes = 0;
+            while (pieces.Next(out Span<byte> piece))
+            {
+                crc = Crc32C.Append(crc, piece);
+                bytes += piece.Length;
+            }
+
+            return crc;
+        }
+
+        // Rows that lie row by row are put in token order on their way through the checksum.
+        GroupTransfer stored = _stored[group];
+        byte[] scratch = ScratchBuffers.Rent(SegmentCoder.MaxEncodedBytes(stored, KvCodecs.Raw, plane, KvSegment.TokensIn(granule, view.Tokens)));
+        EncodedSegment encoded = SegmentCoder.Encode(stored, KvCodecs.Raw, view, head, plane, granule, default, scratch);
+        ScratchBuffers.Return(scratch);
+        bytes = encoded.Bytes;
+        return encoded.Crc32C;
     }
 
     /// <summary>Writes one segment's rows from the sender's layer to the receiver's, by way of a buffer that stays in the nearest cache.</summary>

@@ -48,26 +48,18 @@ internal sealed class PublishedRows
         }
     }
 
-    /// <summary>Notes that the receiver has the first tokens of the sequence already.</summary>
-    internal void Reuse(int wholeTokens)
+    /// <summary>
+    /// Notes what the receiver has, the first tokens of the sequence and what landed before a break, and adds the published rest to
+    /// <paramref name="due"/>.
+    /// </summary>
+    internal void Resume(ByteValue landed, int reusedTokens, List<(HandoffPiece Piece, int Frame)> due)
     {
         foreach (HandoffPiece piece in _shape.Pieces)
         {
             for (int frame = piece.FirstFrame; frame < piece.FirstFrame + piece.Frames; frame++)
             {
-                if ((piece.Locate(frame).Granule + 1) * KvSegment.GranuleTokens <= wholeTokens) _atReceiver[frame] = true;
-            }
-        }
-    }
-
-    /// <summary>Notes what the receiver says has landed, and adds the published rest to <paramref name="due"/>.</summary>
-    internal void Resume(ByteValue landed, List<(HandoffPiece Piece, int Frame)> due)
-    {
-        foreach (HandoffPiece piece in _shape.Pieces)
-        {
-            for (int frame = piece.FirstFrame; frame < piece.FirstFrame + piece.Frames; frame++)
-            {
-                _atReceiver[frame] = LandedFrames.IsSet(landed.Span, frame);
+                bool reused = (piece.Locate(frame).Granule + 1) * KvSegment.GranuleTokens <= reusedTokens;
+                _atReceiver[frame] = reused || LandedFrames.IsSet(landed.Span, frame);
                 if (_due[frame] && !_atReceiver[frame]) due.Add((piece, frame));
             }
         }
@@ -100,11 +92,12 @@ internal static class LandedFrames
 {
     internal static bool IsSet(ReadOnlySpan<byte> bits, int frame) => frame / 8 < bits.Length && (bits[frame / 8] >> (frame % 8) & 1) != 0;
 
-    /// <summary>The bits, or nothing when they are more than a message may have: then all is sent again.</summary>
+    /// <summary>Whether the bits fit into a message; handoffs of more frames are not resumed.</summary>
+    internal static bool Fits(int frames) => (frames + 7) / 8 <= Grant.MaxLandedBytes;
+
     internal static ByteValue Of(ReadOnlySpan<byte> frames, byte landed)
     {
         var bits = new byte[(frames.Length + 7) / 8];
-        if (bits.Length > Grant.MaxLandedBytes) return default;
         for (int i = 0; i < frames.Length; i++)
         {
             if (frames[i] == landed) bits[i / 8] |= (byte)(1 << (i % 8));

@@ -7,6 +7,8 @@ namespace KvHandoff.Session;
 /// <summary>One connected sender: its control connection, its data connections, and the handoffs it has open.</summary>
 internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlChannel control, Guid token, string name, TransferPlan plan) : IAsyncDisposable
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
     private readonly Lock _gate = new();
     private readonly List<(IConnection Connection, Thread Thread)> _streams = [];
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -86,8 +88,21 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
         return true;
     }
 
-    /// <summary>Sends a message without waiting for it.</summary>
-    internal void Tell(ControlMessage message) => _ = control.SendAsync(message).AsTask();
+    /// <summary>Sends a message without waiting for it; a sender that does not take it in has gone.</summary>
+    internal void Tell(ControlMessage message) => _ = TellAsync(message);
+
+    private async Task TellAsync(ControlMessage message)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        try
+        {
+            await control.SendAsync(message, patience.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            Disconnect($"The sender has not taken a message for {Patience.TotalSeconds} s.");
+        }
+    }
 
     /// <summary>Completes when no thread of this peer is inside any blocks any more.</summary>
     internal Task StoppedAsync() => _stopped.Task;
@@ -136,7 +151,15 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
         TransportResult result;
         do
         {
-            result = lander.Next();
+            try
+            {
+                result = lander.Next();
+            }
+            catch (Exception e)
+            {
+                // A defect of this side or of its host's memory must not take the process with it; the stream is out of step.
+                result = new TransportResult(TransportStatus.Failed, $"Landing a frame threw {e.GetType().Name}: {e.Message}");
+            }
         }
         while (result.IsOk);
 
@@ -149,7 +172,7 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
         switch (message)
         {
             case Offer offer:
-                if (await desk.AnswerAsync(offer, this).ConfigureAwait(false) is { } answer) await control.SendAsync(answer, cancellationToken).ConfigureAwait(false);
+                if (await desk.AnswerAsync(offer, this).ConfigureAwait(false) is { } answer) await TellAsync(answer).ConfigureAwait(false);
                 break;
             case Finish finish when Landing(finish.HandoffId, finish.LeaseId) is { } part:
                 part.Handoff.AcceptFinish(part, finish);
@@ -166,7 +189,7 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
                 part.Handoff.Fail(abort.Reason, $"The sender aborted: {abort.Message}");
                 break;
             case Query query:
-                await control.SendAsync(receiver.OutcomeOf(query.HandoffId), cancellationToken).ConfigureAwait(false);
+                await TellAsync(receiver.OutcomeOf(query.HandoffId)).ConfigureAwait(false);
                 break;
             case Hello or Welcome or Grant or Reject or Committed or Outcome or Wire.Prepared or Decision:
                 await control.SendAsync(new Fault(WireErrorCode.BadValue, $"{message.GetType().Name} is not a message that a sender sends here."), cancellationToken).ConfigureAwait(false);

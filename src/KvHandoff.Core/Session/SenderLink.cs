@@ -13,13 +13,17 @@ internal sealed class SenderLink : IAsyncDisposable
     private readonly ControlChannel _control;
     private readonly List<(IConnection Connection, Thread Thread)> _streams = [];
     private readonly CancellationTokenSource _stop = new();
+    private readonly Lazy<Task> _disposed;
+    private readonly TimeSpan _patience;
     private readonly Action<SenderLink, string> _ended;
     private Task _reading = Task.CompletedTask;
     private string? _endReason;
 
-    private SenderLink(ControlChannel control, Welcome welcome, TransferPlan plan, Action<SenderLink, string> ended)
+    private SenderLink(ControlChannel control, Welcome welcome, TransferPlan plan, TimeSpan patience, Action<SenderLink, string> ended)
     {
         _control = control;
+        _patience = patience;
+        _disposed = new Lazy<Task>(EndAsync);
         _ended = ended;
         Welcome = welcome;
         Plan = plan;
@@ -59,7 +63,7 @@ internal sealed class SenderLink : IAsyncDisposable
             control = new ControlChannel(connection);
             if (!sent.IsOk) throw new HandoffException(HandoffFailure.PeerGone, $"{endpoint} closed the connection at once: {sent.Status} {sent.Message}");
             (Welcome welcome, TransferPlan plan) = await Handshake.GreetAsync(control, Handshake.HelloOf(part, options), part, timeout.Token).ConfigureAwait(false);
-            link = new SenderLink(control, welcome, plan, ended);
+            link = new SenderLink(control, welcome, plan, options.HandshakeTimeout, ended);
             link.OpenWindow(connection);
             for (int i = 0; i < Math.Min(options.Streams, welcome.Streams); i++)
             {
@@ -89,7 +93,20 @@ internal sealed class SenderLink : IAsyncDisposable
         _reading = ReadAsync(handle);
     }
 
-    internal ValueTask<bool> SendAsync(ControlMessage message) => _control.SendAsync(message);
+    /// <summary>Sends a message; a receiver that does not take it in for as long as a handshake may last has gone.</summary>
+    internal async Task<bool> SendAsync(ControlMessage message)
+    {
+        using var patience = new CancellationTokenSource(_patience);
+        try
+        {
+            return await _control.SendAsync(message, patience.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            Disconnect($"{_control.Description} has not taken a message for {_patience.TotalSeconds} s.");
+            return false;
+        }
+    }
 
     /// <summary>Ends the link: wakes the streams, tells the sender.</summary>
     internal void Disconnect(string reason)
@@ -101,8 +118,10 @@ internal sealed class SenderLink : IAsyncDisposable
         _ended(this, reason);
     }
 
-    /// <summary>Lets queued sends stop and closes the connections in order.</summary>
-    public async ValueTask DisposeAsync()
+    /// <summary>Lets queued sends stop and closes the connections in order; every call completes when that is done.</summary>
+    public ValueTask DisposeAsync() => new(_disposed.Value);
+
+    private async Task EndAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         Queue.Close(_streams.Count);

@@ -14,7 +14,7 @@ public sealed class LayeringTests
         ["Codec"] = ["Layout", "Numerics", "Memory"],
         ["Wire"] = ["Codec", "Layout", "Numerics"],
         ["Attention"] = ["Layout", "Numerics", "Memory"],
-        ["Session"] = ["Wire", "Codec", "Layout", "Transport", "Numerics", "Memory"],
+        ["Session"] = ["Wire", "Codec", "Layout", "Transport", "Attention", "Numerics", "Memory"],
     };
 
     private static readonly string Core = Path.Combine(SourceTree.Root, "src", "KvHandoff.Core");
