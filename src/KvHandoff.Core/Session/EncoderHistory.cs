@@ -9,6 +9,10 @@ internal sealed class EncoderHistory
     private OutgoingHandoff?[] _owners = [];
     private byte[] _bytes = [];
 
+    /// <summary>Whether a handoff's layers have room.</summary>
+    internal bool Fits(HandoffShape shape) => shape.HistoryBytes == 0
+        || (_owners.Length >= shape.Layout.LayerCount && _bytes.Length >= shape.Layout.LayerCount * shape.MaxSegments * shape.HistoryBytes);
+
     /// <summary>Makes room for a handoff's layers; allocates when they are more than before.</summary>
     internal void Prepare(HandoffShape shape)
     {

@@ -120,6 +120,8 @@ public sealed partial class KvReceiver : IAsyncDisposable
             await handoff.ReleasedAsync().ConfigureAwait(false);
         }
 
+        // The host may free the cache from here on, so senders that map it have to be gone; one that hangs is waited for as long as its lease.
+        await Task.WhenAny(Task.WhenAll(_quarantined.Values.Select(h => h.ReleasedAsync())), Task.Delay(_options.Lease)).ConfigureAwait(false);
         _incoming.Writer.TryComplete();
         while (_incoming.Reader.TryRead(out IncomingHandoff? nobodys)) await nobodys.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();

@@ -12,6 +12,9 @@ namespace KvHandoff.Session;
 /// </summary>
 internal sealed class PlacedFrames
 {
+    /// <summary>Handoffs of so many bytes are written past the caches: by the time they are read again the caches have lost them anyway.</summary>
+    internal const long StreamingBytes = 4 << 20;
+
     private readonly ImmutableArray<GroupTransfer> _stored;
 
     private PlacedFrames(ImmutableArray<GroupTransfer> stored) => _stored = stored;
@@ -75,20 +78,25 @@ internal sealed class PlacedFrames
         return good ? null : error;
     }
 
-    /// <summary>Copies rows that lie alike on both sides, run by run.</summary>
-    internal static void Copy(in KvLayerView source, in KvLayerView target, int head, KvPlane plane, int granule)
+    /// <summary>Copies rows that lie alike on both sides, run by run, and gives their checksum as <see cref="Checksum"/> would.</summary>
+    internal static uint Copy(in KvLayerView source, in KvLayerView target, int head, KvPlane plane, int granule, bool streaming, out int bytes)
     {
         var from = new SegmentPieces(source, head, plane, granule);
         var to = new SegmentPieces(target, head, plane, granule);
+        uint crc = 0;
+        bytes = 0;
         // Both sides of equal forms yield the same bytes, cut where their blocks end.
         bool more = from.Next(out Span<byte> read) & to.Next(out Span<byte> write);
         while (more)
         {
-            int bytes = Math.Min(read.Length, write.Length);
-            read[..bytes].CopyTo(write);
-            read = read[bytes..];
-            write = write[bytes..];
+            int step = Math.Min(read.Length, write.Length);
+            crc = ChecksummedCopy.Append(crc, read[..step], write, streaming);
+            bytes += step;
+            read = read[step..];
+            write = write[step..];
             more = (!read.IsEmpty || from.Next(out read)) & (!write.IsEmpty || to.Next(out write));
         }
+
+        return crc;
     }
 }

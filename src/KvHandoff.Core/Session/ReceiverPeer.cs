@@ -82,9 +82,10 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
         {
             if (IsGone || _streams.Count >= limit) return false;
             _streams.Add((connection, thread));
+            // Within the gate: who disposes the peer joins every thread that it finds here.
+            thread.Start();
         }
 
-        thread.Start();
         return true;
     }
 

@@ -38,15 +38,30 @@ internal sealed class SendQueue
                 return false;
             }
 
-            foreach (ConcurrentQueue<SendJob> level in _jobs)
-            {
-                if (level.TryDequeue(out job)) return true;
-            }
+            if (TryDequeue(out job)) return true;
         }
+    }
+
+    /// <summary>A job if one is there.</summary>
+    internal bool TryTakeNow(out SendJob job)
+    {
+        job = default;
+        return Volatile.Read(ref _closed) == 0 && _ready.Wait(0) && TryDequeue(out job);
+    }
+
+    private bool TryDequeue(out SendJob job)
+    {
+        foreach (ConcurrentQueue<SendJob> level in _jobs)
+        {
+            if (level.TryDequeue(out job)) return true;
+        }
+
+        job = default;
+        return false;
     }
 
     internal void Close(int streams)
     {
-        if (Interlocked.Exchange(ref _closed, 1) == 0) _ready.Release(Math.Max(1, streams));
+        if (Interlocked.Exchange(ref _closed, 1) == 0) _ready.Release(2 * Math.Max(1, streams));
     }
 }

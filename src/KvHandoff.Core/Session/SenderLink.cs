@@ -123,6 +123,8 @@ internal sealed class SenderLink : IAsyncDisposable
 
     private async Task EndAsync()
     {
+        // In order, unless the link had broken: what was said last, an abort or a release, is to arrive.
+        Interlocked.CompareExchange(ref _endReason, "The sender was disposed.", null);
         await _stop.CancelAsync().ConfigureAwait(false);
         Queue.Close(_streams.Count);
         foreach ((IConnection connection, Thread thread) in _streams)
@@ -131,7 +133,6 @@ internal sealed class SenderLink : IAsyncDisposable
             await connection.DisposeAsync().ConfigureAwait(false);
         }
 
-        _control.Abort();
         await _reading.ConfigureAwait(false);
         await _control.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();
@@ -154,26 +155,34 @@ internal sealed class SenderLink : IAsyncDisposable
     private void SendFrames(IConnection connection)
     {
         using var source = new FrameSource(connection, Welcome.Epoch);
+        var inside = new List<OutgoingHandoff>();
         while (Queue.TryTake(out SendJob job))
         {
-            if (!job.Handoff.Use.TryEnter()) continue;
-            TransportResult sent;
-            try
-            {
-                job.Handoff.Clock.Longest(HandoffPhase.Queue, job.PublishedAt);
-                sent = source.Send(job.Handoff, job.Piece, job.Frame);
-            }
-            catch (Exception e)
-            {
-                // A host that disposes its sequence too early must not take the process with it: the frame may be half written.
-                (int layer, int granule) = job.Piece.Locate(job.Frame);
-                sent = new TransportResult(TransportStatus.Failed, $"Sending layer {layer}, granule {granule} threw {e.GetType().Name}: {e.Message}");
-            }
-
-            job.Handoff.Use.Exit();
+            TransportResult sent = Add(source, job, inside);
+            while (sent.IsOk && source.HasRoom && Queue.TryTakeNow(out job)) sent = Add(source, job, inside);
+            if (sent.IsOk) sent = source.Flush();
+            foreach (OutgoingHandoff handoff in inside) handoff.Use.Exit();
+            inside.Clear();
             if (sent.IsOk) continue;
             Disconnect($"A data connection to {_control.Description} ended ({sent.Status}): {sent.Message}");
             return;
+        }
+    }
+
+    private static TransportResult Add(FrameSource source, in SendJob job, List<OutgoingHandoff> inside)
+    {
+        if (!job.Handoff.Use.TryEnter()) return TransportResult.Ok;
+        inside.Add(job.Handoff);
+        try
+        {
+            job.Handoff.Clock.Longest(HandoffPhase.Queue, job.PublishedAt);
+            return source.Add(job.Handoff, job.Piece, job.Frame);
+        }
+        catch (Exception e)
+        {
+            // A host that disposes its sequence too early must not take the process with it: the frame may be half written.
+            (int layer, int granule) = job.Piece.Locate(job.Frame);
+            return new TransportResult(TransportStatus.Failed, $"Sending layer {layer}, granule {granule} threw {e.GetType().Name}: {e.Message}");
         }
     }
 

@@ -13,6 +13,8 @@ internal sealed class FaultConnection(IConnection inner, FaultPlan plan, FaultSi
     private long _messages;
     private volatile string? _ended;
 
+    public bool ActsOnMessages => true;
+
     public EndPoint? Remote => inner.Remote;
 
     public string Description => $"{inner.Description} (faults, {side} {number})";

@@ -24,6 +24,9 @@ public interface IConnection : IAsyncDisposable, IDisposable
     /// <summary>What has passed so far.</summary>
     TransportCounters Counters { get; }
 
+    /// <summary>Whether the connection does something with each call by itself, so that a caller is not to put several messages into one.</summary>
+    bool ActsOnMessages => false;
+
     /// <summary>Fills <paramref name="destination"/>, blocking the thread.</summary>
     TransportResult Receive(Span<byte> destination);
 

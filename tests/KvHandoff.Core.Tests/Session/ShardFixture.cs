@@ -35,7 +35,7 @@ internal sealed class ShardFixture : IAsyncDisposable
     /// <summary>Sender of source s to target t; null where nothing goes from one to the other.</summary>
     internal Dictionary<(int Source, int Target), KvSender> Senders { get; } = [];
 
-    internal static async Task<ShardFixture> StartAsync(KvCacheLayout source, KvCacheLayout target, int tokens, ImmutableArray<KvShard> sources, ImmutableArray<KvShard> targets, CodecId codec = CodecId.Raw, TimeSpan resume = default)
+    internal static async Task<ShardFixture> StartAsync(KvCacheLayout source, KvCacheLayout target, int tokens, ImmutableArray<KvShard> sources, ImmutableArray<KvShard> targets, CodecId codec = CodecId.Raw, TimeSpan resume = default, bool inProcess = false)
     {
         PagedKvCache whole = PagedKvCache.Allocate(source, tokens);
         var fixture = new ShardFixture
@@ -56,7 +56,7 @@ internal sealed class ShardFixture : IAsyncDisposable
             fixture.TargetCaches.Add(cache);
             fixture._caches.Add(cache);
             var options = new KvReceiverOptions { Name = $"decode-{t}", Part = part, GroupCoordinator = t == 0 ? null : fixture.Receivers[0].Endpoint };
-            fixture.Receivers.Add(await KvReceiver.ListenAsync("tcp://127.0.0.1:0", cache, options));
+            fixture.Receivers.Add(await KvReceiver.ListenAsync(inProcess ? $"loopback://{Guid.NewGuid():n}" : "tcp://127.0.0.1:0", cache, options));
         }
 
         Assert.True(ShardPlan.TryCreate(source, tokens, sources.AsSpan(), targets.AsSpan(), out ShardPlan? plan, out string? reason), reason);
@@ -101,19 +101,28 @@ internal sealed class ShardFixture : IAsyncDisposable
     }
 
     /// <summary>Row by row: what a target holds is what the whole sequence has there.</summary>
-    internal void AssertHolds(int target, KvSequence landed)
+    internal void AssertHolds(int target, KvSequence landed) => AssertHolds(target, landed, Whole);
+
+    /// <summary>As above, against a whole sequence in the target's form.</summary>
+    internal void AssertHolds(int target, KvSequence landed, KvSequence whole)
     {
         KvShard shard = Targets[target];
         for (int layer = 0; layer < landed.Cache.Layout.LayerCount; layer++)
         {
             int wholeLayer = layer + shard.Layers.Start, group = TargetLayout.GroupOf(wholeLayer);
-            KvLayerView expected = Whole.View(wholeLayer), actual = landed.View(layer);
+            KvLayerView expected = whole.View(wholeLayer), actual = landed.View(layer);
             Assert.Equal(shard.Tokens.Count, actual.Tokens);
             for (int head = 0; head < actual.Geometry.KvHeads; head++)
             {
                 int wholeHead = head + shard.HeadsOf(TargetLayout, group).Start;
                 for (int plane = 0; plane < actual.Geometry.Planes; plane++)
                 {
+                    for (int block = 0; actual.Group.HasTail && block < actual.BlockCount; block++)
+                    {
+                        if (!expected.Scales(block + shard.Tokens.Start / actual.Geometry.BlockTokens, wholeHead, (KvPlane)plane).SequenceEqual(actual.Scales(block, head, (KvPlane)plane)))
+                            Assert.Fail($"Target {target} ({shard}): scales of layer {wholeLayer}, head {wholeHead}, {(KvPlane)plane}, block {block} differ.");
+                    }
+
                     for (int token = 0; token < actual.Tokens; token++)
                     {
                         if (!expected.Row(wholeHead, (KvPlane)plane, token + shard.Tokens.Start).SequenceEqual(actual.Row(head, (KvPlane)plane, token)))
