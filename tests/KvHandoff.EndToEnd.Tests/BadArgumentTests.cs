@@ -14,7 +14,11 @@ public sealed class BadArgumentTests
         { ["--tokens", "99999999999999"], "--tokens", "'99999999999999'", "from 1 to" },
         { ["--model", "llama-3.1-405b", "--tokens", "1000000"], "--tokens", "'1000000'", "from 1 to" },
         { ["--model", "gpt"], "--model", "'gpt'", "llama-3.3-70b" },
-        { ["--transport", "carrier-pigeon"], "--transport", "'carrier-pigeon'", "tcp" },
+        { ["--transport", "carrier-pigeon"], "--transport", "'carrier-pigeon'", "tcp, unix, shm, tls" },
+        { ["--transport", "tcp,ucx"], "--transport", "'tcp,ucx'", "tcp, unix, shm, tls" },
+        { ["--transport", "shm,shm"], "--transport", "'shm,shm'", "tcp, unix, shm, tls" },
+        { ["handoff", "--transport"], "--transport", "no value", "tcp, unix, shm, tls" },
+        { ["--sweep", "--tokens", "64"], "--tokens", "'64'", "--transport" },
         { ["--prompts", "short-short,none"], "--prompts", "'short-short,none'", "long-long" },
         { ["--prompts", "short-short,short-short"], "--prompts", "'short-short,short-short'", "long-long" },
         { ["--completion", "1"], "--completion", "'1'", "from 2 to 1780" },
@@ -54,7 +58,7 @@ public sealed class BadArgumentTests
     [InlineData("--help", "handoff", "report", "kernels", "accuracy")]
     [InlineData("kernels --help", "--quick", "BenchmarkDotNet", "Examples")]
     [InlineData("accuracy --help", "--markdown", "Exit code", "Examples")]
-    [InlineData("handoff --help", "--codec", "Examples", "Exit code")]
+    [InlineData("handoff --help", "--codec", "--sweep", "shm", "Examples", "Exit code")]
     public void Help_teaches(string arguments, params string[] expected)
     {
         (int code, string output, _) = BenchProgram.Run(arguments.Split(' '));

@@ -74,13 +74,13 @@ public sealed class HandoffRunTests(HandoffRun run) : IClassFixture<HandoffRun>
     public void Transfers_are_verified_and_their_bytes_add_up()
     {
         JsonElement[] transfers = [.. run.Summary.GetProperty("transfers").EnumerateArray()];
-        Assert.Equal(["raw", "ew3", "fp8", "int8"], transfers.Select(t => t.GetProperty("codec").GetString()));
+        Assert.Equal(["raw", "ew3", "fp8", "int8", "raw", "raw", "raw"], transfers.Select(t => t.GetProperty("codec").GetString()));
+        Assert.Equal(["tcp", "tcp", "tcp", "tcp", "unix", "shm", "tls"], transfers.Select(t => t.GetProperty("transport").GetString()));
         foreach (JsonElement transfer in transfers)
         {
             // 80 layers x 8 kv heads x 128 elements x 2 bytes, K and V, 131 tokens: not a whole number of blocks.
             const long KvBytes = 131L * 80 * 8 * 128 * 2 * 2;
             Assert.Equal("llama-3.3-70b", transfer.GetProperty("model").GetString());
-            Assert.Equal("tcp", transfer.GetProperty("transport").GetString());
             Assert.Equal(131, transfer.GetProperty("tokens").GetInt32());
             Assert.Equal(1, transfer.GetProperty("streams").GetInt32());
             Assert.Equal(KvBytes, transfer.GetProperty("kv_bytes").GetInt64());
@@ -89,14 +89,45 @@ public sealed class HandoffRunTests(HandoffRun run) : IClassFixture<HandoffRun>
             Assert.True(transfer.GetProperty("verified").GetBoolean());
             long wire = transfer.GetProperty("wire_bytes").GetInt64();
             // A last granule of 3 tokens is dear where every channel has a scale.
-            (double least, double most) = transfer.GetProperty("codec").GetString() switch { "raw" => (1, 1.01), "ew3" => (0.65, 0.76), "fp8" => (0.5, 0.53), _ => (0.5, 0.55) };
+            bool placed = transfer.GetProperty("transport").GetString() == "shm", uncoded = transfer.GetProperty("codec").GetString() == "raw";
+            (double least, double most) = placed ? (0.0005, 0.002) : transfer.GetProperty("codec").GetString() switch { "raw" => (1, 1.01), "ew3" => (0.65, 0.76), "fp8" => (0.5, 0.53), _ => (0.5, 0.55) };
             Assert.InRange(wire / (double)KvBytes, least, most);
             Assert.InRange(transfer.GetProperty("socket_bytes").GetInt64(), wire, wire + 65536);
-            Assert.Equal(3, transfer.GetProperty("seconds_samples").GetArrayLength());
-            foreach (string number in new[] { "seconds", "gbps", "of_memcpy", "of_tcp_loopback", "warm_up_seconds" }) Assert.True(transfer.GetProperty(number).GetDouble() > 0, number);
+            Assert.Equal(transfer.GetProperty("transport").GetString() == "tcp" ? 3 : 2, transfer.GetProperty("seconds_samples").GetArrayLength());
+            Assert.Equal(uncoded, transfer.TryGetProperty("of_bare", out JsonElement ofBare));
+            if (uncoded) Assert.Equal(transfer.GetProperty("gbps").GetDouble() / transfer.GetProperty("bare_gbps").GetDouble(), ofBare.GetDouble(), 9);
+            // The sender's one pass over shared memory; sockets take uncoded rows from where they lie.
+            if (uncoded) Assert.Equal(placed ? 1 : 0, transfer.GetProperty("bytes_copied_per_byte").GetDouble());
+            foreach (string number in new[] { "seconds", "gbps", "of_memcpy", "of_tcp_loopback", "warm_up_seconds", "cpu_seconds_per_gb" }) Assert.True(transfer.GetProperty(number).GetDouble() > 0, number);
             Assert.True(transfer.GetProperty("bytes_copied_per_byte").GetDouble() >= 0);
-            AssertPhases(transfer.GetProperty("phases"));
+            AssertPhases(transfer.GetProperty("phases"), placed);
         }
+    }
+
+    [Fact]
+    public void Small_handoffs_and_figures_are_of_every_transport()
+    {
+        JsonElement[] rows = [.. run.Summary.GetProperty("latencies").EnumerateArray()];
+        Assert.Equal(["tcp", "unix", "shm", "tls", "shm", "tcp"], rows.Select(r => r.GetProperty("transport").GetString()));
+        foreach (JsonElement row in rows)
+        {
+            bool isShortPrompt = row.GetProperty("model").GetString() == "llama-3.3-70b";
+            Assert.Equal(isShortPrompt ? 41_943_040 : 393_216, row.GetProperty("bytes").GetInt64());
+            Assert.Equal(isShortPrompt ? 18 : 2000, row.GetProperty("handoffs").GetInt32());
+            Assert.Equal(isShortPrompt ? 160 : 6, row.GetProperty("frames").GetInt32());
+            Assert.InRange(row.GetProperty("p50_us").GetDouble(), 1, row.GetProperty("p99_us").GetDouble());
+            Assert.Equal(isShortPrompt, row.TryGetProperty("of_bare", out _));
+            Assert.Equal(!isShortPrompt, row.TryGetProperty("allocated_bytes_per_block", out _));
+        }
+
+        JsonElement[] figures = [.. run.Summary.GetProperty("figures").EnumerateArray()];
+        foreach (JsonElement figure in figures)
+        {
+            double value = figure.GetProperty("value").GetDouble(), target = figure.GetProperty("target").GetDouble();
+            Assert.Equal(figure.GetProperty("bound").GetString() == "at least" ? value >= target : value <= target, figure.GetProperty("reached").GetBoolean());
+        }
+
+        Assert.All(new[] { "over tcp", "over unix", "over shm", "over tls", "allocated" }, name => Assert.Contains(figures, f => f.GetProperty("name").GetString()!.Contains(name, StringComparison.Ordinal)));
     }
 
     [Fact]
@@ -110,6 +141,16 @@ public sealed class HandoffRunTests(HandoffRun run) : IClassFixture<HandoffRun>
             Assert.Equal(5, limits.GetProperty(limit + "_samples").GetArrayLength());
         }
 
+        string[] absent = [.. limits.GetProperty("absent").EnumerateArray().Select(a => a.GetProperty("limit").GetString()!)];
+        foreach (string limit in new[] { "unix_loopback", "tls_loopback", "bare_tcp", "bare_unix", "iperf3" })
+        {
+            JsonElement value = limits.GetProperty(limit + "_gbps");
+            // What is not there is null, with a reason.
+            Assert.Equal(value.ValueKind == JsonValueKind.Null, absent.Contains(limit));
+            if (value.ValueKind == JsonValueKind.Number) Assert.InRange(value.GetDouble(), 0.01, 1000);
+        }
+
+        Assert.DoesNotContain("unix_loopback", absent);
         JsonElement environment = run.Summary.GetProperty("environment");
         foreach (string field in new[] { "cpu", "os", "dotnet", "isa", "version", "time" }) Assert.NotEmpty(environment.GetProperty(field).GetString()!);
         Assert.Equal(Environment.ProcessorCount, environment.GetProperty("cores").GetInt32());
@@ -137,11 +178,11 @@ public sealed class HandoffRunTests(HandoffRun run) : IClassFixture<HandoffRun>
         XElement page = XDocument.Parse(run.Page["<!DOCTYPE html>".Length..]).Root!;
         Assert.Equal("html", page.Name.LocalName);
         string[] tables = [.. page.Descendants("h2").Select(h => h.Attribute("id")!.Value)];
-        Assert.Equal(["limits", "prompts", "quality", "transfers", "phases", "projection"], tables);
+        Assert.Equal(["limits", "figures", "prompts", "quality", "transfers", "latencies", "phases", "projection"], tables);
         Assert.Equal(tables.Length, page.Descendants("table").Count());
         Assert.All(page.Descendants("table"), table => Assert.NotEmpty(table.Descendants("td")));
-        // One bar for each of four transfers and two prompts.
-        Assert.Equal(6, page.Descendants("svg").Count());
+        // One bar for each of seven transfers and two prompts.
+        Assert.Equal(9, page.Descendants("svg").Count());
         Assert.All(page.Descendants("svg"), bar => Assert.NotEmpty(bar.Descendants("rect")));
         Assert.DoesNotContain("://", run.Page);
         Assert.DoesNotContain(page.DescendantsAndSelf(), e => e.Name.LocalName is "script" or "link" or "img" or "iframe" || e.Attribute("src") is not null || e.Attribute("href") is not null);
@@ -158,11 +199,12 @@ public sealed class HandoffRunTests(HandoffRun run) : IClassFixture<HandoffRun>
         Assert.Equal(run.Page, File.ReadAllText(page));
     }
 
-    private static void AssertPhases(JsonElement phases)
+    private static void AssertPhases(JsonElement phases, bool placed = false)
     {
         Assert.Equal(["queue", "reserve", "gather", "encode", "wire", "verify", "place", "commit", "first_attend"], phases.EnumerateObject().Select(p => p.Name));
         Assert.All(phases.EnumerateObject(), p => Assert.True(p.Value.GetDouble() >= 0));
-        Assert.True(phases.GetProperty("wire").GetDouble() > 0);
+        // Rows that the sender placed do not travel.
+        Assert.True(phases.GetProperty(placed ? "place" : "wire").GetDouble() > 0);
         Assert.True(phases.GetProperty("verify").GetDouble() > 0);
     }
 }

@@ -21,7 +21,8 @@ internal static class HandoffCommand
         Option<string[]?> prompts = ArgumentRules.Choices("--prompts", "Which prompts the reference model gets; default: all four.", [.. PromptSet.Shapes.Select(s => s.Name)]);
         Option<int?> completion = ArgumentRules.Number("--completion", "Most tokens to generate per prompt; default: the prompt's own number.", 2, MaxCompletion);
         Option<string?> codec = ArgumentRules.Choice("--codec", "How rows travel; default: raw, and others beside it where no equality is at stake.", [.. OfferedCodec.All.Select(c => c.Name)]);
-        Option<string?> transport = ArgumentRules.Choice("--transport", "How bytes travel between the processes.", "tcp");
+        Option<string[]?> transport = ArgumentRules.Choices("--transport", "How bytes travel between the processes; default: tcp, and the others beside it.", [.. WorkerTransport.All]);
+        var sweep = new Option<bool>("--sweep") { Description = "Nothing but handoffs from one block to 64 MB over each transport: latency, bandwidth, handoffs per second, and a line through them." };
         Option<int?> streams = ArgumentRules.Number("--streams", "Data connections, each with a thread; default 1.", 1, MaxStreams);
         var skipStages = new Option<bool>("--skip-stages") { Description = "Leave the BenchmarkDotNet stage runs out." };
         Option<string?> json = ArgumentRules.File("--json", "Also write the summary to this file.");
@@ -33,17 +34,29 @@ internal static class HandoffCommand
         var command = new Command("handoff", """
             Hands KV caches from a prefill process to a decode process on this machine and says what it costs.
             Without arguments: measures the machine's limits, hands the reference model's caches of four prompts over and checks that the decoded
-            tokens equal those of a single process, hands a Llama-3.3-70B-shaped cache of 3,100 tokens (1.0 GB) over and compares every byte, times
-            each stage alone, and projects to 10 to 3200 Gb/s. Writes summary.json and report.html. Takes up to 3 minutes.
+            tokens equal those of a single process, hands a Llama-3.3-70B-shaped cache of 3,100 tokens (1.0 GB) over and compares every byte, over
+            TCP, a Unix socket, shared memory and TLS, in turns with a bare loop of each; times one-block handoffs and each stage alone, and projects to 10 to 3200 Gb/s. Writes summary.json and report.html. Takes up to 3 minutes.
             Exit code: 0 success, 1 a measured failure (tokens or bytes differ, a worker died), 2 bad arguments, 130 interrupted.
             Examples:
               handoff --json summary.json
               handoff --model llama-3.1-8b --tokens 8000 --codec fp8 --streams 2 --skip-stages
               handoff --model reference --prompts long-short --codec fp8
+              handoff --model llama-3.3-70b --transport shm,unix --skip-stages
+              handoff --sweep --transport tcp,shm
+            Transports: tcp; unix, a socket of this host; shm, where the sender writes into the receiver's blocks; tls, TCP with a certificate made
+            for the run, which both sides show and pin. With several, the reference model's prompts go over the first one.
             """)
         {
-            model, tokens, prompts, completion, codec, transport, streams, skipStages, json, output, quiet, fault, delay,
+            model, tokens, prompts, completion, codec, transport, streams, sweep, skipStages, json, output, quiet, fault, delay,
         };
+        // A sweep has its own sizes and shape: what would be ignored is refused.
+        Option[] notSwept = [model, tokens, prompts, completion, codec];
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(sweep) is not { Implicit: false }) return;
+            if (notSwept.FirstOrDefault(o => result.GetResult(o) is { Implicit: false }) is { } ignored)
+                result.AddError($"{ignored.Name}: '{result.GetResult(ignored)!.Tokens.FirstOrDefault()?.Value}' is not allowed with --sweep; allowed: --transport, --streams, --json, --output, --quiet");
+        });
         command.SetAction((result, cancellationToken) => RunAsync(new HandoffSettings
         {
             Model = result.GetValue(model) ?? HandoffSettings.All,
@@ -51,6 +64,8 @@ internal static class HandoffCommand
             Prompts = result.GetValue(prompts) is { Length: > 0 } names ? [.. names.Select(PromptSet.Find)] : PromptSet.Shapes,
             Completion = result.GetValue(completion),
             Codec = result.GetValue(codec),
+            Transports = result.GetValue(transport) is { Length: > 0 } transports ? transports : null,
+            Sweep = result.GetValue(sweep),
             Streams = result.GetValue(streams) ?? 1,
             SkipStages = result.GetValue(skipStages),
             JsonFile = result.GetValue(json),
@@ -97,7 +112,7 @@ internal static class HandoffCommand
     // Two processes hold the whole cache each, and a third of it again is room for everything else.
     private static string? Refusal(HandoffSettings settings)
     {
-        if (!settings.RunsShaped) return null;
+        if (settings.Sweep || !settings.RunsShaped) return null;
         long needed = ShapedModel.Find(settings.ShapedModelName).Layout.BytesForTokens(settings.Tokens) * 7 / 3, available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         if (needed <= available) return null;
         long most = settings.Tokens * available / needed;

@@ -1,36 +1,53 @@
 using System.Diagnostics;
 using System.Globalization;
+using KvHandoff.Bench.Latency;
 using KvHandoff.Bench.Limits;
 using KvHandoff.Bench.Reports;
 using KvHandoff.Bench.Stages;
+using KvHandoff.Bench.Workers;
 using KvHandoff.Codec;
+using KvHandoff.Layout;
 
 namespace KvHandoff.Bench.Handoff;
 
 /// <summary>The main job: limits, real caches, a published shape, stages, projection.</summary>
 internal sealed class HandoffJob(HandoffSettings settings, IJobDisplay display)
 {
-    private const int LimitSamples = 5;
-
     internal async Task<Summary> RunAsync(CancellationToken cancellationToken)
     {
         long started = Stopwatch.GetTimestamp();
         var failures = new List<string>();
-        LimitsSection limits = await LimitsAsync(cancellationToken);
+        LimitsSection limits = await new MachineLimits(display).MeasureAsync(settings.UsedTransports, cancellationToken);
+        if (settings.Sweep)
+        {
+            (IReadOnlyList<SweepRow> sweep, IReadOnlyList<FitRow> fits) = await new SweepRun(settings, display).RunAsync(settings.UsedTransports, cancellationToken);
+            return new Summary { Environment = MachineDescription.Describe(), Limits = limits, Sweep = sweep, Fits = fits, ElapsedSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds };
+        }
+
         ReferenceSection? reference = null;
-        int referenceLayers = 0;
+        KvCacheLayout? layout = null;
         if (settings.RunsReference)
         {
             using ReferenceModel model = ReferenceModel.Load();
-            referenceLayers = model.Layout.LayerCount;
+            layout = model.Layout;
             reference = await new ReferenceHandoff(settings, display).RunAsync(model, failures, cancellationToken);
         }
 
         var transfers = new List<TransferRow>();
+        var latencies = new List<LatencyRow>();
         if (settings.RunsShaped && settings.Fault == LandedFault.None)
         {
-            IEnumerable<string> codecs = settings.Codec is { } one ? [one] : settings.Model == HandoffSettings.All ? HandoffSettings.ShownCodecs : [KvCodecs.Raw.Name];
-            foreach (string codec in codecs) transfers.Add(await new ShapedTransfer(settings, display).RunAsync(codec, limits, failures, cancellationToken));
+            foreach ((string transport, string codec, int samples) in ShapedTransfers())
+            {
+                (TransferRow transfer, LatencyRow? shortPrompt) = await new ShapedTransfer(settings, transport, display).RunAsync(codec, samples, limits, failures, cancellationToken);
+                transfers.Add(transfer);
+                if (shortPrompt is not null) latencies.Add(shortPrompt);
+            }
+        }
+
+        if (layout is not null && settings.ShowsAllTransports)
+        {
+            foreach (string transport in (string[])[WorkerTransport.SharedMemory, WorkerTransport.Tcp]) latencies.Add(await new LatencyRun(settings, display).RunAsync(transport, layout, cancellationToken));
         }
 
         IReadOnlyList<StageRow> stages = [];
@@ -48,30 +65,22 @@ internal sealed class HandoffJob(HandoffSettings settings, IJobDisplay display)
             Limits = limits,
             Reference = reference,
             Transfers = transfers,
-            Projection = Projection.For(transfers, reference, referenceLayers),
+            Projection = Projection.For(transfers, reference, layout?.LayerCount ?? 0),
             Stages = stages,
+            Latencies = latencies,
+            Figures = Figures.Of(limits, transfers, latencies),
             ElapsedSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
             Failures = failures,
         };
     }
 
-    private async Task<LimitsSection> LimitsAsync(CancellationToken cancellationToken)
+    // Every codec over the first transport; the others beside it, uncoded and with fewer repetitions unless they were asked for.
+    private IEnumerable<(string Transport, string Codec, int Samples)> ShapedTransfers()
     {
-        display.Begin("limits of this machine: copy, read, bare TCP loopback");
-        double[] copy = await Task.Run(() => MemoryLimits.Copy(LimitSamples), cancellationToken);
-        double[] read = await Task.Run(() => MemoryLimits.Read(LimitSamples), cancellationToken);
-        double[] tcp = await TcpLoopbackLimit.MeasureAsync(LimitSamples, cancellationToken);
-        var limits = new LimitsSection
-        {
-            MemcpyGbps = Median.Of(copy),
-            ReadGbps = Median.Of(read),
-            TcpLoopbackGbps = Median.Of(tcp),
-            BufferBytes = MemoryLimits.BufferBytes,
-            MemcpySamples = copy,
-            ReadSamples = read,
-            TcpLoopbackSamples = tcp,
-        };
-        display.End(string.Create(CultureInfo.InvariantCulture, $"copy {limits.MemcpyGbps:0.0} GB/s, read {limits.ReadGbps:0.0} GB/s, TCP {limits.TcpLoopbackGbps:0.0} GB/s"));
-        return limits;
+        string raw = KvCodecs.Raw.Name;
+        IEnumerable<string> codecs = settings.Codec is { } one ? [one] : settings.Model == HandoffSettings.All && settings.Transports is null ? HandoffSettings.ShownCodecs : [raw];
+        foreach (string codec in codecs) yield return (settings.FirstTransport, codec, HandoffSettings.TransferSamples);
+        foreach (string transport in settings.UsedTransports.Where(t => t != settings.FirstTransport))
+            yield return (transport, settings.Codec ?? raw, settings.Transports is null ? HandoffSettings.ExtraTransferSamples : HandoffSettings.TransferSamples);
     }
 }

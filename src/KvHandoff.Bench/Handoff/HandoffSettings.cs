@@ -1,5 +1,6 @@
 using KvHandoff.Bench.Prompts;
 using KvHandoff.Bench.Synthesis;
+using KvHandoff.Bench.Workers;
 using KvHandoff.Codec;
 
 namespace KvHandoff.Bench.Handoff;
@@ -9,6 +10,9 @@ internal sealed record HandoffSettings
 {
     /// <summary>Repetitions of the shaped transfer that count; one more goes before them.</summary>
     internal const int TransferSamples = 3;
+
+    /// <summary>The same for transports that are shown beside the main one.</summary>
+    internal const int ExtraTransferSamples = 2;
 
     /// <summary>Prompt tokens of the shaped transfer and of the projection.</summary>
     internal const int DefaultTokens = 3100;
@@ -33,6 +37,20 @@ internal sealed record HandoffSettings
     internal string? Codec { get; init; }
 
     internal int Streams { get; init; } = 1;
+
+    /// <summary>The transports that were asked for; null: tcp for everything, and the others beside it where the main job runs.</summary>
+    internal IReadOnlyList<string>? Transports { get; init; }
+
+    internal string FirstTransport => Transports?[0] ?? WorkerTransport.Tcp;
+
+    /// <summary>Transports that some handoff of this job goes over.</summary>
+    internal IReadOnlyList<string> UsedTransports => Transports ?? (Sweep || ShowsAllTransports ? WorkerTransport.All : [WorkerTransport.Tcp]);
+
+    /// <summary>The main job shows the shaped transfer over every transport.</summary>
+    internal bool ShowsAllTransports => Transports is null && Model == All && Codec is null && Fault == LandedFault.None;
+
+    /// <summary>Nothing but handoffs of many sizes.</summary>
+    internal bool Sweep { get; init; }
 
     internal IReadOnlyList<PromptShape> Prompts { get; init; } = PromptSet.Shapes;
 

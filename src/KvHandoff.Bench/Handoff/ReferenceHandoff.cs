@@ -29,7 +29,7 @@ internal sealed class ReferenceHandoff(HandoffSettings settings, IJobDisplay dis
         var rows = new List<PromptRow>();
         long prefilled = 0;
         using PagedKvCache cache = PagedKvCache.Allocate(model.Layout, capacity);
-        await using (WorkerPair pair = await WorkerPair.StartAsync(ReferenceModel.Name, capacity, capacity, settings.Streams, codecName, Limit, display, cancellationToken))
+        await using (WorkerPair pair = await WorkerPair.StartAsync(ReferenceModel.Name, capacity, capacity, settings.Streams, codecName, settings.FirstTransport, Limit, display, cancellationToken))
         {
             await WarmUpAsync(pair, model, cache, prompts[0].Tokens[..Math.Min(WarmUpTokens, prompts[0].Tokens.Length)], cancellationToken);
             foreach ((PromptShape shape, int[] tokens, int completion) in prompts)
@@ -80,7 +80,7 @@ internal sealed class ReferenceHandoff(HandoffSettings settings, IJobDisplay dis
         int[] text = ByteTokenizer.Encode(PromptSet.Load(PromptSet.HeldOut));
         int[] prefix = text[..QualityPrefixTokens], continuation = text[QualityPrefixTokens..(QualityPrefixTokens + QualityContinuationTokens + 1)];
         display.Begin($"held-out text over codec {codec}: {prefix.Length} tokens handed over, {continuation.Length - 1} read");
-        await using WorkerPair pair = await WorkerPair.StartAsync(ReferenceModel.Name, capacity, capacity, settings.Streams, codec, Limit, display, cancellationToken);
+        await using WorkerPair pair = await WorkerPair.StartAsync(ReferenceModel.Name, capacity, capacity, settings.Streams, codec, settings.FirstTransport, Limit, display, cancellationToken);
         (_, GeneratedReply received, _) = await pair.HandOffAsync<GeneratedReply>(
             new ReceivePromptRequest(0, continuation, LandedFault.None), new SendPromptRequest(prefix, "held-out", 0), cancellationToken);
         Generation single = await Task.Run(() => SingleProcessRun.Read(model, cache, prefix, continuation), cancellationToken);

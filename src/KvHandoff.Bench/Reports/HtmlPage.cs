@@ -30,6 +30,7 @@ internal sealed class HtmlPage
         .roofline .grid { stroke: var(--line); stroke-width: 0.5; } .roofline .leader { stroke: var(--soft); stroke-width: 0.9; }
         .roofline .roof { fill: none; stroke: var(--ink); stroke-width: 1.5; } .roofline .dashed { stroke-dasharray: 6 4; }
         .roofline .point-name, .roofline .roof-name { fill: var(--ink); paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round; } .roofline .point-name { font-size: 11.5px; } .roofline .of-native { fill: var(--native); } .roofline .of-managed { fill: var(--managed); }
+        .roofline .fit { fill: none; stroke-width: 1.5; } .f1 { stroke: #bf8700; } .f3 { stroke: #8250df; } .f4 { stroke: #0969da; } .f5 { stroke: #2da44e; } .f6 { stroke: #bc4c00; } .f7 { stroke: #bf3989; }
         .native { fill: var(--native); background: var(--native); } .managed { fill: var(--page); stroke: var(--managed); stroke-width: 2; } i.managed { box-shadow: inset 0 0 0 2px var(--managed); }
         """;
 

@@ -17,6 +17,7 @@ internal static class HtmlReport
         {
             page.Add(table);
             if (table.Id == "phases") Chart(page, summary);
+            if (table.Id == "fits") page.Add(SweepSvg.Render(summary.Sweep, summary.Fits) + SweepSvg.Legend(summary.Fits));
         }
 
         if (kernels is not null) Kernels(page, kernels);
@@ -59,7 +60,9 @@ internal static class HtmlReport
         }
 
         foreach (TransferRow t in summary.Transfers)
-            facts.Add((string.Create(CultureInfo.InvariantCulture, $"{t.OfTcpLoopback:0.00}x"), string.Create(CultureInfo.InvariantCulture, $"bare TCP loopback: {t.KvBytes / 1e6:0} MB of {t.Model}, {t.Codec}, in {t.Seconds * 1e3:0} ms, {(t.Verified ? "every byte compared" : "BYTES DIFFER")}")));
+            facts.Add((string.Create(CultureInfo.InvariantCulture, $"{t.OfBare ?? t.OfTcpLoopback:0.00}x"), string.Create(CultureInfo.InvariantCulture, $"{t.Bare ?? "bare TCP loopback"}: {t.KvBytes / 1e6:0} MB of {t.Model} over {t.Transport}, {t.Codec}, in {t.Seconds * 1e3:0} ms, {(t.Verified ? "every byte compared" : "BYTES DIFFER")}")));
+        if (summary.Figures.Count > 0) facts.Add(($"{summary.Figures.Count(f => f.Reached)} of {summary.Figures.Count}", "figures to reach were reached"));
+        if (facts.Count == 0) return;
         page.Add("<ul class=\"facts\">\n");
         foreach ((string figure, string meaning) in facts) page.Add($"<li><b>{HtmlPage.Text(figure)}</b>{HtmlPage.Text(meaning)}</li>\n");
         page.Add("</ul>\n");

@@ -16,6 +16,7 @@ internal static class ReportTables
     internal static IEnumerable<ReportTable> All(Summary summary)
     {
         yield return Limits(summary.Limits);
+        if (summary.Figures.Count > 0) yield return LatencyTables.Figures(summary.Figures);
         if (summary.Reference is { } reference)
         {
             yield return Prompts(reference);
@@ -23,6 +24,13 @@ internal static class ReportTables
         }
 
         if (summary.Transfers.Count > 0) yield return Transfers(summary.Transfers);
+        if (summary.Latencies.Count > 0) yield return LatencyTables.Latencies(summary.Latencies);
+        if (summary.Sweep.Count > 0)
+        {
+            yield return LatencyTables.Sweep(summary.Sweep);
+            yield return LatencyTables.Fits(summary.Fits);
+        }
+
         if (PhaseSources(summary).Any()) yield return Phases(summary);
         if (summary.Stages.Count > 0) yield return Stages(summary.Stages);
         if (summary.Projection.Count > 0) yield return Projection(summary.Projection);
@@ -30,13 +38,13 @@ internal static class ReportTables
 
     /// <summary>Everything that has phases: transfers and prompts.</summary>
     internal static IEnumerable<(string Name, double Seconds, IReadOnlyDictionary<string, double> Phases)> PhaseSources(Summary summary) =>
-        summary.Transfers.Select(t => ($"{t.Model}, {t.Codec}", t.Seconds, t.Phases))
+        summary.Transfers.Select(t => ($"{t.Model}, {t.Transport}, {t.Codec}", t.Seconds, t.Phases))
             .Concat((summary.Reference?.Prompts ?? []).Select(p => (p.Name, p.Handoff.Seconds, p.Handoff.Phases)));
 
     private static ReportTable Limits(LimitsSection limits) => new("limits", "Limits of this machine",
-        $"Medians over buffers of {limits.BufferBytes >> 20} MiB, one thread, 1 GB = 1e9 bytes. TCP: bare sends and receives of 1 MiB between two processes.",
+        $"Medians over buffers of {limits.BufferBytes >> 20} MiB, one thread, 1 GB = 1e9 bytes. Sockets: bare sends and receives of 1 MiB between two processes.{string.Concat(limits.Absent.Select(a => $" Not measured: {a.Limit}, {a.Reason}."))}",
         [new("limit", false), new("GB/s"), new("lowest"), new("highest")],
-        [Limit("memcpy", limits.MemcpyGbps, limits.MemcpySamples), Limit("read", limits.ReadGbps, limits.ReadSamples), Limit("TCP loopback", limits.TcpLoopbackGbps, limits.TcpLoopbackSamples)]);
+        [.. limits.Named().Where(l => l.Gbps is not null).Select(l => Limit(l.Name, l.Gbps!.Value, l.Samples))]);
 
     private static string[] Limit(string name, double median, IReadOnlyList<double> samples) =>
         [name, F(median, "0.00"), F(samples.DefaultIfEmpty().Min(), "0.00"), F(samples.DefaultIfEmpty().Max(), "0.00")];
@@ -56,12 +64,12 @@ internal static class ReportTables
         [[quality.Codec, F(quality.Top1Agreement * 100, "0.00"), F(quality.PerplexitySingle, "0.0000"), F(quality.PerplexityHandedOver, "0.0000"), F(quality.PerplexityChangePercent, "+0.000;-0.000;0.000")]]);
 
     private static ReportTable Transfers(IReadOnlyList<TransferRow> transfers) => new("transfers", "Transfers between two processes",
-        "Medians. GB/s counts cache bytes. Every byte was compared with what the seed gives, and the unused end of the last block with its poison.",
-        [new("model", false), new("codec", false), new("tokens"), new("streams"), new("cache bytes"), new("wire bytes"), new("socket bytes"), new("s"), new("GB/s"), new("of TCP"), new("of memcpy"), new("copied/byte"), new("verified", false)],
+        "Medians. GB/s counts cache bytes. Of bare: against the barest loop over the same transport, measured in turns; memcpy for shared memory. Copies: bytes copied in user code per byte. Every byte was compared with what the seed gives, and the unused end of the last block with its poison.",
+        [new("model", false), new("over", false), new("codec", false), new("tokens"), new("streams"), new("cache bytes"), new("wire bytes"), new("s"), new("GB/s"), new("of bare"), new("of TCP"), new("of memcpy"), new("copies"), new("CPU s/GB"), new("equal", false)],
         [.. transfers.Select(t => new[]
         {
-            t.Model, t.Codec, N(t.Tokens), N(t.Streams), N(t.KvBytes), N(t.WireBytes), N(t.SocketBytes), F(t.Seconds, "0.000"), F(t.Gbps, "0.00"), F(t.OfTcpLoopback, "0.00"),
-            F(t.OfMemcpy, "0.00"), F(t.BytesCopiedPerByte, "0.00"), t.Verified ? "every byte" : "DIFFERS",
+            t.Model, t.Transport, t.Codec, N(t.Tokens), N(t.Streams), N(t.KvBytes), N(t.WireBytes), F(t.Seconds, "0.000"), F(t.Gbps, "0.00"), t.OfBare is { } ofBare ? F(ofBare, "0.00") : "", F(t.OfTcpLoopback, "0.00"),
+            F(t.OfMemcpy, "0.00"), F(t.BytesCopiedPerByte, "0.00"), F(t.CpuSecondsPerGb, "0.00"), t.Verified ? "yes" : "NO",
         })]);
 
     private static ReportTable Phases(Summary summary)

@@ -34,6 +34,16 @@ internal sealed record Summary
 
     public IReadOnlyList<StageRow> Stages { get; init; } = [];
 
+    /// <summary>Small handoffs: one block, and a short prompt of a large model.</summary>
+    public IReadOnlyList<LatencyRow> Latencies { get; init; } = [];
+
+    public IReadOnlyList<SweepRow> Sweep { get; init; } = [];
+
+    public IReadOnlyList<FitRow> Fits { get; init; } = [];
+
+    /// <summary>What transfers should reach, and what they did.</summary>
+    public IReadOnlyList<FigureRow> Figures { get; init; } = [];
+
     public double ElapsedSeconds { get; init; }
 
     /// <summary>What was measured and found wrong; empty when the job succeeded.</summary>
@@ -79,24 +89,6 @@ internal sealed record EnvironmentSection
     public required string Version { get; init; }
 
     public required string Time { get; init; }
-}
-
-/// <summary>Medians of one thread's copy and read bandwidth and of a bare TCP connection between two processes, with their samples.</summary>
-internal sealed record LimitsSection
-{
-    public double MemcpyGbps { get; init; }
-
-    public double ReadGbps { get; init; }
-
-    public double TcpLoopbackGbps { get; init; }
-
-    public long BufferBytes { get; init; }
-
-    public IReadOnlyList<double> MemcpySamples { get; init; } = [];
-
-    public IReadOnlyList<double> ReadSamples { get; init; } = [];
-
-    public IReadOnlyList<double> TcpLoopbackSamples { get; init; } = [];
 }
 
 internal sealed record ReferenceSection
@@ -218,6 +210,17 @@ internal sealed record TransferRow
     public double OfMemcpy { get; init; }
 
     public double OfTcpLoopback { get; init; }
+
+    /// <summary>The bare loop of the same transport; absent where none was measured in turns with the transfer.</summary>
+    public string? Bare { get; init; }
+
+    /// <summary>Median of the bare loop, in turns with the transfer.</summary>
+    public double? BareGbps { get; init; }
+
+    public double? OfBare { get; init; }
+
+    /// <summary>Processor time of both processes per GB of cache, of the run that is the median.</summary>
+    public double CpuSecondsPerGb { get; init; }
 
     public required IReadOnlyDictionary<string, double> Phases { get; init; }
 

@@ -20,14 +20,14 @@ internal sealed record ComparisonResult(long BytesCompared, long DifferentBytes,
 /// </summary>
 internal static class LandedComparison
 {
-    internal static ComparisonResult Compare(CacheSynthesizer expected, KvSequence landed, int tokens, IKvCodec codec, byte poison)
+    internal static ComparisonResult Compare(CacheSynthesizer expected, KvSequence landed, int tokens, IKvCodec codec, byte poison, bool tailIsPoisoned = true)
     {
         long compared = 0, different = 0, tail = 0, tailChanged = 0;
         string first = "";
         var gate = new Lock();
         Parallel.ForEach(expected.Streams(), id =>
         {
-            (long Compared, long Different, long Tail, long TailChanged, string First) part = CompareStream(expected, id, landed, tokens, codec, poison);
+            (long Compared, long Different, long Tail, long TailChanged, string First) part = CompareStream(expected, id, landed, tokens, codec, tailIsPoisoned ? poison : null);
             lock (gate)
             {
                 compared += part.Compared;
@@ -40,7 +40,7 @@ internal static class LandedComparison
         return new ComparisonResult(compared, different, tail, tailChanged, first);
     }
 
-    private static (long, long, long, long, string) CompareStream(CacheSynthesizer expected, RowStreamId id, KvSequence landed, int tokens, IKvCodec codec, byte poison)
+    private static (long, long, long, long, string) CompareStream(CacheSynthesizer expected, RowStreamId id, KvSequence landed, int tokens, IKvCodec codec, byte? poison)
     {
         KvLayerView view = landed.View(id.Layer, tokens);
         LayerGroup group = view.Group;
@@ -71,7 +71,7 @@ internal static class LandedComparison
             }
         }
 
-        (long tail, long changed) = CompareTail(view, id, tokens, poison, ref first);
+        (long tail, long changed) = poison is { } value ? CompareTail(view, id, tokens, value, ref first) : (0, 0);
         return (compared, different, tail, changed, first);
     }
 

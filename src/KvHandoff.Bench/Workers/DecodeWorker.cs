@@ -3,6 +3,7 @@ using KvHandoff.Bench.Handoff;
 using KvHandoff.Bench.Synthesis;
 using KvHandoff.Codec;
 using KvHandoff.Layout;
+using KvHandoff.Memory;
 using KvHandoff.Session;
 using KvHandoff.Wire;
 
@@ -31,6 +32,7 @@ internal sealed class DecodeWorker(Action<WorkerMessage> reply) : IAsyncDisposab
             case OpenDecodeRequest open: await OpenAsync(open); break;
             case ReceivePromptRequest prompt: await ReceivePromptAsync(prompt); break;
             case ReceiveShapedRequest shaped: await ReceiveShapedAsync(shaped); break;
+            case ReceiveManyRequest many: await ReceiveManyAsync(many); break;
             default: throw new InvalidOperationException($"A decode worker was asked {request.GetType().Name}.");
         }
     }
@@ -47,8 +49,12 @@ internal sealed class DecodeWorker(Action<WorkerMessage> reply) : IAsyncDisposab
     {
         if (open.Model == ReferenceModel.Name) _model = ReferenceModel.Load();
         KvCacheLayout layout = _model?.Layout ?? ShapedModel.Find(open.Model).Layout;
-        _cache = PagedKvCache.Allocate(layout, open.CapacityTokens);
-        _receiver = await KvReceiver.ListenAsync("tcp://127.0.0.1:0", _cache, new KvReceiverOptions { Name = "decode", MaxStreams = open.Streams });
+        // What a sender on this host can map it can write in place.
+        _cache = open.Transport == WorkerTransport.SharedMemory
+            ? PagedKvCache.Over(layout, SharedSlab.Create("kvhandoff-bench", PagedKvCache.RequiredBytes(layout, open.CapacityTokens)), open.CapacityTokens, owned: true)
+            : PagedKvCache.Allocate(layout, open.CapacityTokens);
+        _receiver = await KvReceiver.ListenAsync(WorkerTransport.ListenAt(open.Transport), _cache,
+            new KvReceiverOptions { Name = "decode", MaxStreams = open.Streams, Transport = WorkerTransport.Options(open.Certificate) });
         _incoming = _receiver.IncomingAsync().GetAsyncEnumerator();
         reply(new OpenedReply(_receiver.Endpoint));
     }
@@ -76,12 +82,32 @@ internal sealed class DecodeWorker(Action<WorkerMessage> reply) : IAsyncDisposab
         Poisoned(Poison);
         long before = _receiver!.DataBytesReceived;
         reply(new ReadyReply());
+        TimeSpan cpu = Environment.CpuUsage.TotalTime;
         await using IncomingHandoff incoming = await NextAsync();
         using KvSequence sequence = await incoming.CommittedAsync();
+        double cpuSeconds = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
         WorkerCost cost = WorkerCosts.From(incoming.Cost);
         long socketBytes = _receiver.DataBytesReceived - before;
         ComparisonResult found = LandedComparison.Compare(new CacheSynthesizer(_cache!.Layout, request.Seed), sequence, request.Tokens, expected, Poison);
-        reply(new LandedReply(found.BytesCompared, found.DifferentBytes, found.TailBytesChecked, found.TailBytesChanged, found.FirstDifference, socketBytes, cost));
+        reply(new LandedReply(found.BytesCompared, found.DifferentBytes, found.TailBytesChecked, found.TailBytesChanged, found.FirstDifference, socketBytes, cpuSeconds, cost));
+    }
+
+    private async Task ReceiveManyAsync(ReceiveManyRequest request)
+    {
+        Poisoned(Poison);
+        var synthesizer = new CacheSynthesizer(_cache!.Layout, request.Seed);
+        long allocated = GC.GetTotalAllocatedBytes(precise: true);
+        reply(new ReadyReply());
+        for (int i = 1; ; i++)
+        {
+            await using IncomingHandoff incoming = await NextAsync();
+            using KvSequence sequence = await incoming.CommittedAsync();
+            if (i < request.Handoffs) continue;
+            allocated = GC.GetTotalAllocatedBytes(precise: true) - allocated;
+            ComparisonResult found = LandedComparison.Compare(synthesizer, sequence, request.Tokens, KvCodecs.Raw, Poison, tailIsPoisoned: false);
+            reply(new ManyLandedReply(found.BytesCompared, found.DifferentBytes, found.FirstDifference, allocated, WorkerCosts.From(incoming.Cost)));
+            return;
+        }
     }
 
     private void Poisoned(byte value)

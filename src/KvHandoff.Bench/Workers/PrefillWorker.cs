@@ -25,6 +25,7 @@ internal sealed class PrefillWorker(Action<WorkerMessage> reply) : IAsyncDisposa
             case OpenPrefillRequest open: await OpenAsync(open); break;
             case SendPromptRequest prompt: await SendPromptAsync(prompt); break;
             case SendShapedRequest shaped: await SendShapedAsync(shaped); break;
+            case SendManyRequest many: await SendManyAsync(many); break;
             default: throw new InvalidOperationException($"A prefill worker was asked {request.GetType().Name}.");
         }
     }
@@ -42,7 +43,7 @@ internal sealed class PrefillWorker(Action<WorkerMessage> reply) : IAsyncDisposa
         if (open.Model == ReferenceModel.Name) _model = ReferenceModel.Load();
         KvCacheLayout layout = _model?.Layout ?? ShapedModel.Find(open.Model).Layout;
         _cache = PagedKvCache.Allocate(layout, open.CapacityTokens);
-        _sender = await KvSender.ConnectAsync(open.Endpoint, _cache, new KvSenderOptions { Name = "prefill", Streams = open.Streams, Codec = OfferedCodec.Find(open.Codec).Id });
+        _sender = await KvSender.ConnectAsync(open.Endpoint, _cache, new KvSenderOptions { Name = "prefill", Streams = open.Streams, Codec = OfferedCodec.Find(open.Codec).Id, Transport = WorkerTransport.Options(open.Certificate) });
         reply(new OpenedReply(open.Endpoint));
     }
 
@@ -61,13 +62,14 @@ internal sealed class PrefillWorker(Action<WorkerMessage> reply) : IAsyncDisposa
         });
         double prefillSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         HandoffCost cost = await outgoing.CommitAsync(new HandoffManifest([.. request.Prompt], request.Prompt.Length, first));
-        reply(new SentReply(prefillSeconds, WorkerCosts.From(cost)));
+        reply(new SentReply(prefillSeconds, 0, WorkerCosts.From(cost)));
     }
 
     private async Task SendShapedAsync(SendShapedRequest request)
     {
         (PagedKvCache cache, KvSender sender) = Opened();
-        KvSequence sequence = Shaped(cache, request);
+        KvSequence sequence = Shaped(cache, request.Seed, request.Tokens);
+        TimeSpan cpu = Environment.CpuUsage.TotalTime;
         await using OutgoingHandoff outgoing = await sender.OfferAsync(sequence,
             new HandoffOffer { TotalTokens = request.Tokens, Deadline = Deadline, RequestId = request.RequestId });
         for (int layer = 0; layer < cache.Layout.LayerCount; layer++)
@@ -77,19 +79,42 @@ internal sealed class PrefillWorker(Action<WorkerMessage> reply) : IAsyncDisposa
         }
 
         HandoffCost cost = await outgoing.CommitAsync(new HandoffManifest([.. new int[request.Tokens]], request.Tokens));
-        reply(new SentReply(0, WorkerCosts.From(cost)));
+        reply(new SentReply(0, (Environment.CpuUsage.TotalTime - cpu).TotalSeconds, WorkerCosts.From(cost)));
+    }
+
+    private async Task SendManyAsync(SendManyRequest request)
+    {
+        (PagedKvCache cache, KvSender sender) = Opened();
+        KvSequence sequence = Shaped(cache, request.Seed, request.Tokens);
+        // Without token ids: what is measured is the cache, and every handoff sends the same.
+        var manifest = new HandoffManifest([], request.Tokens);
+        var offer = new HandoffOffer { TotalTokens = request.Tokens, Deadline = Deadline, WaitForRoom = Deadline };
+        var seconds = new double[request.Handoffs];
+        HandoffCost cost = default!;
+        long allocated = GC.GetTotalAllocatedBytes(precise: true), started = Stopwatch.GetTimestamp();
+        for (int i = 0; i < seconds.Length; i++)
+        {
+            long offeredAt = Stopwatch.GetTimestamp();
+            await using OutgoingHandoff outgoing = await sender.OfferAsync(sequence, offer with { HandoffId = Guid.NewGuid() });
+            for (int layer = 0; layer < cache.Layout.LayerCount; layer++) outgoing.Publish(layer, request.Tokens);
+            cost = await outgoing.CommitAsync(manifest);
+            seconds[i] = Stopwatch.GetElapsedTime(offeredAt).TotalSeconds;
+        }
+
+        double total = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        reply(new ManySentReply(seconds, total, GC.GetTotalAllocatedBytes(precise: true) - allocated, WorkerCosts.From(cost)));
     }
 
     // The same cache is sent in every repetition: it is synthesised once.
-    private KvSequence Shaped(PagedKvCache cache, SendShapedRequest request)
+    private KvSequence Shaped(PagedKvCache cache, ulong seed, int tokens)
     {
-        if (_shaped is not null && _shapedOf == (request.Seed, request.Tokens)) return _shaped;
+        if (_shaped is not null && _shapedOf == (seed, tokens)) return _shaped;
         _shaped?.Dispose();
         _shaped = cache.CreateSequence();
-        if (!_shaped.TryReserve(request.Tokens)) throw new InvalidOperationException($"{request.Tokens} tokens do not fit; {cache.FreeTokens} are free.");
-        new CacheSynthesizer(cache.Layout, request.Seed).Fill(_shaped, request.Tokens);
-        _shaped.Advance(request.Tokens);
-        _shapedOf = (request.Seed, request.Tokens);
+        if (!_shaped.TryReserve(tokens)) throw new InvalidOperationException($"{tokens} tokens do not fit; {cache.FreeTokens} are free.");
+        new CacheSynthesizer(cache.Layout, seed).Fill(_shaped, tokens);
+        _shaped.Advance(tokens);
+        _shapedOf = (seed, tokens);
         return _shaped;
     }
 

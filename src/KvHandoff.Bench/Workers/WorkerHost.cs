@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using KvHandoff.Bench.Limits;
@@ -13,7 +11,7 @@ internal static class WorkerHost
     private static readonly TimeSpan EndGrace = TimeSpan.FromSeconds(1);
 
     /// <summary>The roles a worker can be started in.</summary>
-    internal static IReadOnlyList<string> Roles { get; } = ["prefill", "decode", "tcp-sink"];
+    internal static IReadOnlyList<string> Roles { get; } = ["prefill", "decode", "sink"];
 
     internal static async Task<int> RunAsync(string role)
     {
@@ -34,7 +32,7 @@ internal static class WorkerHost
                 {
                     case "prefill": await prefill.HandleAsync(request); break;
                     case "decode": await decode.HandleAsync(request); break;
-                    default: Sink((SinkRequest)request, Reply); break;
+                    default: ManagedLoop.Receive((SinkRequest)request, Reply); break;
                 }
             }
             catch (Exception e)
@@ -61,14 +59,5 @@ internal static class WorkerHost
         { IsBackground = true, Name = "requests" };
         reading.Start();
         return lines.Reader;
-    }
-
-    private static void Sink(SinkRequest request, Action<WorkerMessage> reply)
-    {
-        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        listener.Listen(1);
-        reply(new OpenedReply(listener.LocalEndPoint!.ToString()!));
-        TcpLoopbackLimit.Receive(listener, request);
     }
 }

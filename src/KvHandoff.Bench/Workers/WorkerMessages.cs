@@ -12,11 +12,15 @@ namespace KvHandoff.Bench.Workers;
 [JsonDerivedType(typeof(ReceiveShapedRequest), "receive-shaped")]
 [JsonDerivedType(typeof(SendPromptRequest), "send-prompt")]
 [JsonDerivedType(typeof(SendShapedRequest), "send-shaped")]
+[JsonDerivedType(typeof(ReceiveManyRequest), "receive-many")]
+[JsonDerivedType(typeof(SendManyRequest), "send-many")]
 [JsonDerivedType(typeof(OpenedReply), "opened")]
 [JsonDerivedType(typeof(ReadyReply), "ready")]
 [JsonDerivedType(typeof(GeneratedReply), "generated")]
 [JsonDerivedType(typeof(LandedReply), "landed")]
 [JsonDerivedType(typeof(SentReply), "sent")]
+[JsonDerivedType(typeof(ManyLandedReply), "many-landed")]
+[JsonDerivedType(typeof(ManySentReply), "many-sent")]
 [JsonDerivedType(typeof(FailedReply), "failed")]
 internal abstract record WorkerMessage
 {
@@ -28,14 +32,14 @@ internal abstract record WorkerMessage
         JsonSerializer.Deserialize<WorkerMessage>(line, Options) ?? throw new JsonException("A worker's line is null; expected an object.");
 }
 
-/// <summary>To the bare TCP receiver: how much comes, and how often.</summary>
-internal sealed record SinkRequest(long BytesPerSample, int Samples) : WorkerMessage;
+/// <summary>To the receiver of a bare loop; for tls with a certificate and its key.</summary>
+internal sealed record SinkRequest(string Transport, string? Certificate) : WorkerMessage;
 
-/// <summary>To a decode process: listen with a cache of this model and size.</summary>
-internal sealed record OpenDecodeRequest(string Model, int CapacityTokens, int Streams) : WorkerMessage;
+/// <summary>To a decode process: listen with a cache of this model and size; for tls with a certificate and its key.</summary>
+internal sealed record OpenDecodeRequest(string Model, int CapacityTokens, int Streams, string Transport, string? Certificate) : WorkerMessage;
 
 /// <summary>To a prefill process: connect to that receiver with a cache of this model and size.</summary>
-internal sealed record OpenPrefillRequest(string Model, int CapacityTokens, int Streams, string Endpoint, string Codec) : WorkerMessage;
+internal sealed record OpenPrefillRequest(string Model, int CapacityTokens, int Streams, string Endpoint, string Codec, string? Certificate) : WorkerMessage;
 
 /// <summary>To a decode process: take the next handoff and generate from it, or read a given continuation against it.</summary>
 internal sealed record ReceivePromptRequest(int CompletionTokens, int[] Continuation, string Fault) : WorkerMessage;
@@ -49,6 +53,12 @@ internal sealed record SendPromptRequest(int[] Prompt, string RequestId, int Lay
 /// <summary>To a prefill process: publish a synthesised cache and commit.</summary>
 internal sealed record SendShapedRequest(ulong Seed, int Tokens, string RequestId, int LayerDelayMilliseconds) : WorkerMessage;
 
+/// <summary>To a prefill process: hand a synthesised sequence over so many times, one after the other, and time each.</summary>
+internal sealed record SendManyRequest(ulong Seed, int Tokens, int Handoffs) : WorkerMessage;
+
+/// <summary>To a decode process: take so many handoffs and compare every byte of the last one.</summary>
+internal sealed record ReceiveManyRequest(ulong Seed, int Tokens, int Handoffs) : WorkerMessage;
+
 /// <summary>The worker is set up; receivers say where they listen.</summary>
 internal sealed record OpenedReply(string Endpoint) : WorkerMessage;
 
@@ -59,10 +69,20 @@ internal sealed record ReadyReply : WorkerMessage;
 internal sealed record GeneratedReply(int[] Tokens, double NegativeLogLikelihood, long PrefilledTokens, long CommittedAt, long SecondTokenAt, long LastTokenAt, WorkerCost Cost) : WorkerMessage;
 
 /// <summary>What the comparison of a landed, synthesised cache found.</summary>
-internal sealed record LandedReply(long BytesCompared, long DifferentBytes, long TailBytesChecked, long TailBytesChanged, string FirstDifference, long SocketBytes, WorkerCost Cost) : WorkerMessage;
+internal sealed record LandedReply(long BytesCompared, long DifferentBytes, long TailBytesChecked, long TailBytesChanged, string FirstDifference, long SocketBytes, double CpuSeconds, WorkerCost Cost) : WorkerMessage;
 
 /// <summary>The sender's side of a handoff.</summary>
-internal sealed record SentReply(double PrefillSeconds, WorkerCost Cost) : WorkerMessage;
+internal sealed record SentReply(double PrefillSeconds, double CpuSeconds, WorkerCost Cost) : WorkerMessage;
+
+/// <summary>What many handoffs took, each from the offer to the verdict; of the costs those of the last.</summary>
+/// <param name="Seconds">Of each.</param>
+/// <param name="TotalSeconds">Of all, with what lies between them.</param>
+/// <param name="AllocatedBytes">In this process, over all of them.</param>
+/// <param name="Cost">Of the last one.</param>
+internal sealed record ManySentReply(double[] Seconds, double TotalSeconds, long AllocatedBytes, WorkerCost Cost) : WorkerMessage;
+
+/// <summary>The receiver's side of many handoffs.</summary>
+internal sealed record ManyLandedReply(long BytesCompared, long DifferentBytes, string FirstDifference, long AllocatedBytes, WorkerCost Cost) : WorkerMessage;
 
 /// <summary>The worker's request failed; the worker itself lives.</summary>
 internal sealed record FailedReply(string Failure, string Message) : WorkerMessage;

@@ -22,15 +22,16 @@ internal sealed class WorkerPair : IAsyncDisposable
     internal WorkerProcess Decode { get; }
 
     /// <summary>Starts both processes, lets the decode side listen and the prefill side connect.</summary>
-    internal static async Task<WorkerPair> StartAsync(string model, int senderTokens, int receiverTokens, int streams, string codec, TimeSpan limit, IJobDisplay display, CancellationToken cancellationToken)
+    internal static async Task<WorkerPair> StartAsync(string model, int senderTokens, int receiverTokens, int streams, string codec, string transport, TimeSpan limit, IJobDisplay display, CancellationToken cancellationToken)
     {
         WorkerProcess decode = WorkerProcess.Start("decode"), prefill = WorkerProcess.Start("prefill");
         var pair = new WorkerPair(prefill, decode, limit);
         try
         {
-            display.Note($"prefill process {prefill.Id}, decode process {decode.Id} ({model}, codec {codec})");
-            OpenedReply listening = await decode.ExchangeAsync<OpenedReply>(new OpenDecodeRequest(model, receiverTokens, streams), cancellationToken);
-            await prefill.ExchangeAsync<OpenedReply>(new OpenPrefillRequest(model, senderTokens, streams, listening.Endpoint, codec), cancellationToken);
+            display.Note($"prefill process {prefill.Id}, decode process {decode.Id} ({model}, codec {codec}, {transport})");
+            string? certificate = WorkerTransport.NewCertificate(transport);
+            OpenedReply listening = await decode.ExchangeAsync<OpenedReply>(new OpenDecodeRequest(model, receiverTokens, streams, transport, certificate), cancellationToken);
+            await prefill.ExchangeAsync<OpenedReply>(new OpenPrefillRequest(model, senderTokens, streams, listening.Endpoint, codec, certificate), cancellationToken);
             return pair;
         }
         catch (Exception e)
@@ -44,8 +45,20 @@ internal sealed class WorkerPair : IAsyncDisposable
 
     /// <summary>Lets the decode side get ready, then the prefill side send, and waits for both.</summary>
     /// <exception cref="WorkerException">One side failed; the message has both sides' words when both did.</exception>
-    internal async Task<(SentReply Sent, TReply Received, long RequestedAt)> HandOffAsync<TReply>(WorkerMessage receive, WorkerMessage send, CancellationToken cancellationToken)
-        where TReply : WorkerMessage
+    internal Task<(SentReply Sent, TReply Received, long RequestedAt)> HandOffAsync<TReply>(WorkerMessage receive, WorkerMessage send, CancellationToken cancellationToken)
+        where TReply : WorkerMessage => ExchangeAsync<SentReply, TReply>(receive, send, cancellationToken);
+
+    /// <summary>Lets so many handoffs of a synthesised sequence run one after the other.</summary>
+    /// <exception cref="WorkerException">One side failed, or the last one landed wrongly.</exception>
+    internal async Task<(ManySentReply Sent, ManyLandedReply Landed)> HandManyOffAsync(ulong seed, int tokens, int handoffs, CancellationToken cancellationToken)
+    {
+        (ManySentReply sent, ManyLandedReply landed, _) = await ExchangeAsync<ManySentReply, ManyLandedReply>(new ReceiveManyRequest(seed, tokens, handoffs), new SendManyRequest(seed, tokens, handoffs), cancellationToken);
+        if (landed.DifferentBytes > 0) throw new WorkerException(Decode.Role, $"Of {landed.BytesCompared} landed bytes {landed.DifferentBytes} differ; first: {landed.FirstDifference}.", isGone: false);
+        return (sent, landed);
+    }
+
+    private async Task<(TSent Sent, TReceived Received, long RequestedAt)> ExchangeAsync<TSent, TReceived>(WorkerMessage receive, WorkerMessage send, CancellationToken cancellationToken)
+        where TSent : WorkerMessage where TReceived : WorkerMessage
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(_limit);
@@ -54,8 +67,8 @@ internal sealed class WorkerPair : IAsyncDisposable
             await Decode.ExchangeAsync<ReadyReply>(receive, limit.Token);
             long requestedAt = System.Diagnostics.Stopwatch.GetTimestamp();
             await Prefill.SendAsync(send, limit.Token);
-            Task<SentReply> sent = Prefill.ReceiveAsync<SentReply>(limit.Token);
-            Task<TReply> received = Decode.ReceiveAsync<TReply>(limit.Token);
+            Task<TSent> sent = Prefill.ReceiveAsync<TSent>(limit.Token);
+            Task<TReceived> received = Decode.ReceiveAsync<TReceived>(limit.Token);
             await JoinAsync(sent, received);
             return (await sent, await received, requestedAt);
         }

@@ -30,7 +30,7 @@ internal sealed class WorkerProcess : IAsyncDisposable
         process.BeginErrorReadLine();
     }
 
-    /// <summary>What the process is for: "prefill", "decode" or "tcp-sink".</summary>
+    /// <summary>What the process is for: "prefill", "decode" or "sink".</summary>
     internal string Role { get; }
 
     internal int Id { get; }

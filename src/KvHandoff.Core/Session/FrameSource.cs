@@ -80,7 +80,7 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         for (int i = 0; i < _frames && sent.IsOk; i++)
         {
             FrameOnItsWay frame = _batch[i];
-            frame.Handoff.FrameSent(frame.Number, frame.WireBytes, frame.CopiedBytes, frame.Digest);
+            frame.Handoff.FrameSent(frame.WireBytes, frame.CopiedBytes);
         }
 
         Array.Clear(_batch, 0, _frames);
@@ -156,7 +156,8 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         _ranges[_rangeCount++] = new IoRange(_heads.Address + _headsUsed, bytes);
         _headsUsed += bytes;
         _batchBytes += payloadBytes;
-        _batch[_frames++] = new FrameOnItsWay(handoff, frame, bytes + (placed ? 0 : payloadBytes), copied, HandoffShape.DigestOf(header, entries), payloadBytes < SmallBytes);
+        handoff.FrameBuilt(frame, HandoffShape.DigestOf(header, entries));
+        _batch[_frames++] = new FrameOnItsWay(handoff, bytes + (placed ? 0 : payloadBytes), copied, payloadBytes < SmallBytes);
     }
 
     public void Dispose()
@@ -234,5 +235,5 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     }
 
     /// <summary>A frame that is built and not sent yet.</summary>
-    private readonly record struct FrameOnItsWay(OutgoingHandoff Handoff, int Number, long WireBytes, long CopiedBytes, uint Digest, bool IsSmall);
+    private readonly record struct FrameOnItsWay(OutgoingHandoff Handoff, long WireBytes, long CopiedBytes, bool IsSmall);
 }

@@ -1,3 +1,5 @@
+using KvHandoff.Wire;
+
 namespace KvHandoff.Session;
 
 /// <summary>Why a handoff or a connection ended without a commit.</summary>
@@ -39,6 +41,9 @@ public sealed class HandoffException : Exception
 
     /// <summary>What kind of end it was.</summary>
     public HandoffFailure Failure { get; }
+
+    /// <summary>For <see cref="HandoffFailure.Rejected"/>: the receiver's reason; 0 otherwise.</summary>
+    public RejectReason RejectReason { get; init; }
 
     /// <summary>For <see cref="HandoffFailure.Rejected"/>: bytes that the sequence needs at the receiver.</summary>
     public long BytesNeeded { get; init; }

@@ -109,10 +109,12 @@ public sealed partial class IncomingHandoff
             if (effects.HasFlag(HandoffEffects.Publish)) Target.Advance(OwnTokens - Target.Tokens);
         }
 
+        Note(happened);
         if (effects.HasFlag(HandoffEffects.Prepare)) _receiver.Prepared(this);
         if (effects.HasFlag(HandoffEffects.Publish)) Publish();
         if (effects.HasFlag(HandoffEffects.Fail))
         {
+            EndAccount(status, failure);
             foreach (TaskCompletionSource layer in _layers) FailTask(layer, failure!);
             FailTask(_allLanded, failure!);
             FailTask(_committed, failure!);
@@ -143,6 +145,7 @@ public sealed partial class IncomingHandoff
             part.Peer?.Tell(new Committed(Id, part.LeaseId, part.Shape.KvBytes, Volatile.Read(ref _wireBytes), Volatile.Read(ref _bytesCopied), part.Digest, [.. Clock.Snapshot()]));
         }
 
+        EndAccount(HandoffStatus.Committed, null);
         _committed.TrySetResult();
     }
 

@@ -59,6 +59,7 @@ public sealed partial class IncomingHandoff : IAsyncDisposable
         _layersLeft = expectedFrames.Length;
         for (int i = 0; i < _layers.Length; i++) _layers[i] = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Use = new OutstandingUse(() => Apply(HandoffEvent.UsesEnded));
+        StartAccount(offer);
     }
 
     /// <summary>Identity that the sender gave the handoff.</summary>
@@ -163,7 +164,11 @@ public sealed partial class IncomingHandoff : IAsyncDisposable
     }
 
     /// <summary>Books the time of the host's first decode step, so that the cost shows the whole way to the first token.</summary>
-    public void RecordFirstAttend(TimeSpan elapsed) => Clock.Set(HandoffPhase.FirstAttend, elapsed);
+    public void RecordFirstAttend(TimeSpan elapsed)
+    {
+        Clock.Set(HandoffPhase.FirstAttend, elapsed);
+        HandoffMeters.FirstAttended(elapsed);
+    }
 
     /// <summary>Aborts an uncommitted handoff and completes when its blocks are free; returns a committed sequence that nobody took.</summary>
     /// <remarks>One that is prepared in a group waits for the coordinator's decision or the deadline: it has given its word.</remarks>

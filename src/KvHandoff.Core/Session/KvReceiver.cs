@@ -44,6 +44,7 @@ public sealed partial class KvReceiver : IAsyncDisposable
         _groups = new GroupCommit(this, part, options);
         _accepting = AcceptAsync();
         _expiring = ExpireAsync();
+        HandoffMeters.Join(this);
     }
 
     /// <summary>Where senders connect, with the real port when 0 was asked for.</summary>
@@ -125,6 +126,7 @@ public sealed partial class KvReceiver : IAsyncDisposable
         _incoming.Writer.TryComplete();
         while (_incoming.Reader.TryRead(out IncomingHandoff? nobodys)) await nobodys.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();
+        HandoffMeters.Leave(this);
     }
 
     internal IncomingHandoff? FindLanding(Guid id) => _landing.GetValueOrDefault(id);

@@ -123,6 +123,7 @@ public sealed partial class KvSender
                 handoff.End(handoff.Status == HandoffStatus.Offered ? HandoffEvent.Declined : HandoffEvent.Failed,
                     new HandoffException(HandoffFailure.Rejected, $"Offer {reject.HandoffId} was declined ({reject.Reason}): {reject.Message}")
                     {
+                        RejectReason = reject.Reason,
                         BytesNeeded = reject.BytesNeeded,
                         BytesFree = reject.BytesFree,
                         RetryAfter = TimeSpan.FromMilliseconds(reject.RetryAfterMilliseconds),

@@ -74,6 +74,7 @@ public sealed partial class KvSender : IAsyncDisposable
         sender._link = await SenderLink.ConnectAsync(endpoint, part, options, sender.OnLinkEnded, cancellationToken).ConfigureAwait(false);
         sender._link.Start(message => sender.Handle(message, sender._link));
         sender._ticking = sender.TickAsync();
+        HandoffMeters.Join(sender);
         return sender;
     }
 
@@ -157,6 +158,7 @@ public sealed partial class KvSender : IAsyncDisposable
         await _ticking.ConfigureAwait(false);
         while (_background.TryDequeue(out Task? task)) await task.ConfigureAwait(false);
         await _link.DisposeAsync().ConfigureAwait(false);
+        HandoffMeters.Leave(this);
     }
 
     internal void Forget(OutgoingHandoff handoff) => _open.TryRemove(new KeyValuePair<Guid, OutgoingHandoff>(handoff.Id, handoff));

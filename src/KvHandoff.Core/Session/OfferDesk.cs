@@ -69,12 +69,15 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
                 if (answer is Reject { Reason: RejectReason.NoSpace } && now < waiting.Until) break;
                 _waiting.Remove(waiting);
                 waiting.Peer.Tell(answer);
+                HandoffAccount.Answered(receiver, waiting.Offer, answer);
             }
 
             foreach (WaitingOffer late in _waiting.Where(w => now >= w.Until).ToArray())
             {
                 _waiting.Remove(late);
-                late.Peer.Tell(NoSpace(late.Offer));
+                Reject refusal = NoSpace(late.Offer);
+                late.Peer.Tell(refusal);
+                HandoffAccount.Answered(receiver, late.Offer, refusal);
             }
         }
     }

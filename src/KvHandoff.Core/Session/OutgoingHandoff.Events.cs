@@ -26,6 +26,7 @@ public sealed partial class OutgoingHandoff
         PrefixHashes = Offer.PrefixHashes,
         Ticket = Offer.Ticket,
         Group = Offer.Group?.ToBytes() ?? default,
+        TraceParent = _traceParent,
     };
 
     /// <summary>Room was granted: at first, or again after a break, with what has landed meanwhile.</summary>
@@ -45,6 +46,7 @@ public sealed partial class OutgoingHandoff
 
             bool again = _grant is not null;
             _grant = grant;
+            NoteGrant(again);
             _link = link;
             Window = window;
             _renewedAt = _sender.Clock.NowMilliseconds;
@@ -66,7 +68,7 @@ public sealed partial class OutgoingHandoff
 
     internal void OnCommitted(Committed verdict)
     {
-        Apply(HandoffEvent.VerdictCommitted, null);
+        if (Apply(HandoffEvent.VerdictCommitted, null).HasFlag(HandoffEffects.Publish)) EndAccount(null);
         if (Status == HandoffStatus.Committed) _verdict.TrySetResult(verdict);
     }
 
@@ -74,6 +76,7 @@ public sealed partial class OutgoingHandoff
     internal void Detach()
     {
         lock (_gate) _state = _state.After(HandoffEvent.Detached);
+        HandoffActivity.Note(_activity, "detached");
     }
 
     /// <summary>Ends the handoff on this side; true if it was this call that did.</summary>
@@ -118,6 +121,7 @@ public sealed partial class OutgoingHandoff
         if (effects.HasFlag(HandoffEffects.Fail))
         {
             failure ??= new HandoffException(HandoffFailure.Aborted, $"Handoff {Id} ended.");
+            EndAccount(failure);
             if (_granted.TrySetException(failure)) _ = _granted.Task.Exception;
             if (_verdict.TrySetException(failure)) _ = _verdict.Task.Exception;
         }

@@ -47,6 +47,7 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
         Use = new OutstandingUse(() => Apply(HandoffEvent.UsesEnded, null));
         _heldTails = new SlotHandle?[shape.Layout.Groups.Length];
         _held = HoldBlocks();
+        StartAccount();
     }
 
     /// <summary>Identity of the handoff; the receiver can be asked about it by this id.</summary>
@@ -177,9 +178,11 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
         _sender.Forget(this);
     }
 
-    internal void FrameSent(int frame, long wireBytes, long bytesCopied, uint digest)
+    /// <summary>Notes a frame's digest before it goes: a send that fails may have arrived, and does not go again.</summary>
+    internal void FrameBuilt(int frame, uint digest) => _digests[frame] = digest;
+
+    internal void FrameSent(long wireBytes, long bytesCopied)
     {
-        _digests[frame] = digest;
         Interlocked.Add(ref _wireBytes, wireBytes);
         Interlocked.Add(ref _bytesCopied, bytesCopied);
     }

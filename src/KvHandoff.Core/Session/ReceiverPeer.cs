@@ -173,7 +173,9 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
         switch (message)
         {
             case Offer offer:
-                if (await desk.AnswerAsync(offer, this).ConfigureAwait(false) is { } answer) await TellAsync(answer).ConfigureAwait(false);
+                if (await desk.AnswerAsync(offer, this).ConfigureAwait(false) is not { } answer) break;
+                HandoffAccount.Answered(receiver, offer, answer);
+                await TellAsync(answer).ConfigureAwait(false);
                 break;
             case Finish finish when Landing(finish.HandoffId, finish.LeaseId) is { } part:
                 part.Handoff.AcceptFinish(part, finish);

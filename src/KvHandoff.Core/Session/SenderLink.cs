@@ -40,6 +40,8 @@ internal sealed class SenderLink : IAsyncDisposable
 
     internal string Description => _control.Description;
 
+    internal System.Net.EndPoint? Remote => _control.Connection.Remote;
+
     internal int Streams => _streams.Count;
 
     /// <summary>Why the link ended; null while it stands.</summary>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Text;
 using KvHandoff.Codec;
 using KvHandoff.Layout;
 
@@ -55,6 +56,9 @@ public sealed record Offer(Guid HandoffId, int TotalTokens, KvShard Shard, Codec
     /// <summary>The group that the handoff is a part of, as <c>HandoffGroup</c> writes it; empty when it is the whole. At most 64 KiB.</summary>
     public ByteValue Group { get; init; }
 
+    /// <summary>The sender's trace context as W3C's <c>traceparent</c>, for the receiver's trace; empty when there is none. At most 64 bytes.</summary>
+    public string TraceParent { get; init; } = "";
+
     /// <inheritdoc/>
     public override WireError? Check() =>
         WireError.Range("Total tokens", TotalTokens, 1, WireConstants.MaxTokens)
@@ -69,7 +73,8 @@ public sealed record Offer(Guid HandoffId, int TotalTokens, KvShard Shard, Codec
         ?? WireError.Range("Bytes of prefix hashes", PrefixHashes.Length, 0, WireConstants.MaxPrefixHashes * WireConstants.PrefixHashBytes)
         ?? (PrefixHashes.Length % WireConstants.PrefixHashBytes == 0 ? null : WireError.Value("Bytes of prefix hashes", PrefixHashes.Length, $"a multiple of {WireConstants.PrefixHashBytes}"))
         ?? WireError.Range("Bytes of the ticket", Ticket.Length, 0, WireConstants.MaxTicketBytes)
-        ?? WireError.Range("Bytes of the group", Group.Length, 0, WireConstants.MaxGroupBytes);
+        ?? WireError.Range("Bytes of the group", Group.Length, 0, WireConstants.MaxGroupBytes)
+        ?? WireError.Range("Bytes of the trace parent", Encoding.UTF8.GetByteCount(TraceParent), 0, WireConstants.MaxTraceParentBytes);
 
     internal override void WriteFields(FieldWriter fields)
     {
@@ -80,7 +85,7 @@ public sealed record Offer(Guid HandoffId, int TotalTokens, KvShard Shard, Codec
         fields.Int64(5, DeadlineMilliseconds);
         fields.Text(6, RequestId);
         fields.Byte(7, Priority);
-        // Left out where they say nothing; a receiver may skip the first five, but has to understand the group.
+        // Left out where they say nothing; a receiver may skip all but the group, which it has to understand.
         FieldWriter optional = fields.Optional;
         if (Intent != HandoffIntent.Serve) optional.Byte(8, (byte)Intent);
         if (WaitMilliseconds != 0) optional.Int64(9, WaitMilliseconds);
@@ -89,6 +94,7 @@ public sealed record Offer(Guid HandoffId, int TotalTokens, KvShard Shard, Codec
         if (!PrefixHashes.IsEmpty) optional.Bytes(12, PrefixHashes.Span);
         if (!Ticket.IsEmpty) optional.Bytes(13, Ticket.Span);
         if (!Group.IsEmpty) fields.Bytes(14, Group.Span);
+        if (TraceParent.Length != 0) optional.Text(15, TraceParent);
     }
 
     internal static ControlMessage ReadFields(ref FieldReader fields)
@@ -112,6 +118,7 @@ public sealed record Offer(Guid HandoffId, int TotalTokens, KvShard Shard, Codec
             PrefixHashes = fields.OptionalBytes(12, WireConstants.MaxPrefixHashes * WireConstants.PrefixHashBytes),
             Ticket = fields.OptionalBytes(13, WireConstants.MaxTicketBytes),
             Group = fields.OptionalBytes(14, WireConstants.MaxGroupBytes),
+            TraceParent = fields.Has(15) ? fields.Text(15) : "",
         };
     }
 

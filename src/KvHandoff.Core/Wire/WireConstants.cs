@@ -56,6 +56,9 @@ public static class WireConstants
     /// <summary>Largest description of a group in an offer.</summary>
     public const int MaxGroupBytes = 64 << 10;
 
+    /// <summary>Longest trace context in an offer, in bytes of UTF-8; W3C's version 0 has 55.</summary>
+    public const int MaxTraceParentBytes = 64;
+
     /// <summary>Most senders, and most receivers, of one group.</summary>
     public const int MaxGroupWorkers = 512;
 

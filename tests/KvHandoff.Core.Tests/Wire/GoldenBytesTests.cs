@@ -59,6 +59,10 @@ public class GoldenBytesTests
             Ticket = "ticket"u8.ToArray(),
             Group = new HandoffGroup([KvShard.Whole(Layout, 3100)], [Part.Shard with { Tokens = new IndexRange(0, 3100), GroupHeads = [new(0, 4), new(0, 2), new(0, 1)] }], 0, 0, 0).ToBytes(),
         }),
+        ["offer-trace"] = SampleMessages.Encode(new Offer(Id, 3100, KvShard.Whole(Layout, 3100), CodecId.Raw, 30_000, "req-1", 5)
+        {
+            TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        }),
         ["grant-all"] = SampleMessages.Encode(new Grant(Id, 42, 10_000, [[1], [2], [3]], 1L << 30) { ReusedTokens = 1280, Landed = new byte[] { 0xFF, 0x01 }, Slots = [[7, 8], [9], []] }),
         ["finish-canary"] = SampleMessages.Encode(new Finish(Id, 42, new HandoffManifest([1], 1)) { Canary = new byte[] { 4, 5, 6 } }),
         ["frame-placed"] = Frame(placed: true),

@@ -47,6 +47,7 @@ internal static class SampleMessages
             PrefixHashes = new byte[16 * random.Next(5)],
             Ticket = Maybe(random, () => Bytes(random, 200)),
             Group = Maybe(random, () => Group(random).ToBytes().Memory.ToArray()),
+            TraceParent = random.Next(2) == 0 ? "" : $"00-{Convert.ToHexStringLower(Bytes(random, 17, 16))}-{Convert.ToHexStringLower(Bytes(random, 9, 8))}-01",
         },
         Grant m => m with
         {
