@@ -18,7 +18,6 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     // 256 KiB nothing is gained, and the receiver would begin later.
     private const int SmallBytes = 128 << 10, BatchBytes = 1 << 20, BatchFrames = 16;
 
-    private readonly FrameOnItsWay[] _batch = new FrameOnItsWay[BatchFrames];
     private readonly EncoderHistory _history = new();
     private readonly CodecChoice _choice = new();
     private SegmentEntry[] _entries = [];
@@ -26,10 +25,11 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     private NativeSlab? _heads, _staging;
     private int _frames, _rangeCount, _headsUsed, _stagingUsed, _perFrameRanges, _perFrameHead;
     private long _batchBytes;
+    private bool _lastIsSmall;
     private uint _sequence;
 
     /// <summary>Whether another frame may join those that wait to be sent.</summary>
-    internal bool HasRoom => _frames is > 0 and < BatchFrames && _batch[_frames - 1].IsSmall && _batchBytes < BatchBytes && !connection.ActsOnMessages;
+    internal bool HasRoom => _frames is > 0 and < BatchFrames && _lastIsSmall && _batchBytes < BatchBytes && !connection.ActsOnMessages;
 
     /// <summary>Sends one granule of one layer of a piece. A result that is not Ok ends the connection.</summary>
     internal TransportResult Send(OutgoingHandoff handoff, HandoffPiece piece, int frame)
@@ -77,13 +77,6 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     {
         if (_frames == 0) return TransportResult.Ok;
         TransportResult sent = connection.SendVectors(_ranges.AsSpan(0, _rangeCount));
-        for (int i = 0; i < _frames && sent.IsOk; i++)
-        {
-            FrameOnItsWay frame = _batch[i];
-            frame.Handoff.FrameSent(frame.WireBytes, frame.CopiedBytes);
-        }
-
-        Array.Clear(_batch, 0, _frames);
         _frames = _rangeCount = _headsUsed = _stagingUsed = 0;
         _batchBytes = 0;
         return sent;
@@ -156,8 +149,9 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         _ranges[_rangeCount++] = new IoRange(_heads.Address + _headsUsed, bytes);
         _headsUsed += bytes;
         _batchBytes += payloadBytes;
-        handoff.FrameBuilt(frame, HandoffShape.DigestOf(header, entries));
-        _batch[_frames++] = new FrameOnItsWay(handoff, bytes + (placed ? 0 : payloadBytes), copied, payloadBytes < SmallBytes);
+        _frames++;
+        _lastIsSmall = payloadBytes < SmallBytes;
+        handoff.FrameBuilt(frame, bytes + (placed ? 0 : payloadBytes), copied, HandoffShape.DigestOf(header, entries));
     }
 
     public void Dispose()
@@ -233,7 +227,4 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         _staging?.Dispose();
         _staging = NativeSlab.Allocate(staging);
     }
-
-    /// <summary>A frame that is built and not sent yet.</summary>
-    private readonly record struct FrameOnItsWay(OutgoingHandoff Handoff, long WireBytes, long CopiedBytes, bool IsSmall);
 }

@@ -178,11 +178,10 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
         _sender.Forget(this);
     }
 
-    /// <summary>Notes a frame's digest before it goes: a send that fails may have arrived, and does not go again.</summary>
-    internal void FrameBuilt(int frame, uint digest) => _digests[frame] = digest;
-
-    internal void FrameSent(long wireBytes, long bytesCopied)
+    /// <summary>Takes a frame into the account before it goes: a send that fails may have arrived, and a verdict may be here before the send returns.</summary>
+    internal void FrameBuilt(int frame, long wireBytes, long bytesCopied, uint digest)
     {
+        _digests[frame] = digest;
         Interlocked.Add(ref _wireBytes, wireBytes);
         Interlocked.Add(ref _bytesCopied, bytesCopied);
     }

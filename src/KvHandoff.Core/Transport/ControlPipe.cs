@@ -63,7 +63,8 @@ internal sealed class ControlPipe : IDuplexPipe
                 last = read.IsCompleted;
                 foreach (ReadOnlyMemory<byte> segment in read.Buffer)
                     if (end.IsOk) end = await _stream.SendSegmentAsync(segment).ConfigureAwait(false);
-                reader.AdvanceTo(read.Buffer.End);
+                // After a failure the writer is to wake by the failure, not by the room that this would make.
+                if (end.IsOk) reader.AdvanceTo(read.Buffer.End);
             }
             if (end.IsOk) end = _stream.CompleteSend();
             reader.Complete(ToException(end));
