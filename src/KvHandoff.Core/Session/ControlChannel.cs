@@ -50,8 +50,9 @@ internal sealed class ControlChannel(IConnection connection) : IAsyncDisposable
         {
             return await ControlReader.ReadAsync(_pipe.Input, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is TransportException or IOException or ObjectDisposedException)
+        catch (Exception e) when (e is TransportException or IOException or ObjectDisposedException or InvalidOperationException)
         {
+            // The stream broke, or the pipe was completed under us: no more messages come.
             return default;
         }
     }
