@@ -52,6 +52,7 @@ public sealed class FaultLabTests(ITestOutputHelper output)
 }
 
 /// <summary>Two processes, one of them killed again and again.</summary>
+[Collection(ProcessesAlone.Name)]
 public sealed class FaultLabKillTests(ITestOutputHelper output)
 {
     [Fact]
@@ -63,4 +64,11 @@ public sealed class FaultLabParserTests(ITestOutputHelper output)
 {
     [Fact]
     public void No_damaged_bytes_make_a_parser_throw_or_allocate_without_bounds() => Assert.True(ParserFuzz.Run(seed: 1, TimeSpan.FromSeconds(3), output.WriteLine));
+}
+
+/// <summary>Tests whose processes have to answer in time: nothing else runs beside them.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class ProcessesAlone
+{
+    internal const string Name = "processes, alone";
 }
