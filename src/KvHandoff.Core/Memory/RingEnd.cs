@@ -203,7 +203,8 @@ internal sealed unsafe class RingEnd
         FutexWord.Wake(_ownSequence);
     }
 
-    private bool IsReady
+    /// <summary>Whether a move may do something, or there is an end to tell.</summary>
+    internal bool IsReady
     {
         get
         {

@@ -13,6 +13,15 @@ internal sealed class ControlChannel(IConnection connection) : IAsyncDisposable
     /// <summary>The connection underneath, for what it can do beside messages.</summary>
     internal IConnection Connection => connection;
 
+    /// <summary>Whether a thread that waits for a message may take it off the connection by itself.</summary>
+    internal bool CanPump => _pipe is ControlPipe { CanPump: true };
+
+    /// <summary>Lets the reading side handle what has come, on the calling thread.</summary>
+    internal bool TryPump() => _pipe is ControlPipe pipe && pipe.TryPump();
+
+    /// <summary>The calling thread waits for messages no longer.</summary>
+    internal void StopPumping() => (_pipe as ControlPipe)?.StopPumping();
+
     internal string Description => connection.Description;
 
     /// <summary>Sends one message; false when the connection is gone, which the reading side reports.</summary>

@@ -23,13 +23,13 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     private SegmentEntry[] _entries = [];
     private IoRange[] _ranges = [];
     private NativeSlab? _heads, _staging;
-    private int _frames, _rangeCount, _headsUsed, _stagingUsed, _perFrameRanges, _perFrameHead;
+    private int _frames, _rangeCount, _firstRange, _headsUsed, _stagingUsed, _perFrameRanges, _perFrameHead;
     private long _batchBytes;
-    private bool _lastIsSmall;
+    private bool _lastMayBeJoined;
     private uint _sequence;
 
     /// <summary>Whether another frame may join those that wait to be sent.</summary>
-    internal bool HasRoom => _frames is > 0 and < BatchFrames && _lastIsSmall && _batchBytes < BatchBytes && !connection.ActsOnMessages;
+    internal bool HasRoom => _frames is > 0 and < BatchFrames && _lastMayBeJoined && _batchBytes < BatchBytes && !connection.ActsOnMessages;
 
     /// <summary>Sends one granule of one layer of a piece. A result that is not Ok ends the connection.</summary>
     internal TransportResult Send(OutgoingHandoff handoff, HandoffPiece piece, int frame)
@@ -76,10 +76,31 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     internal TransportResult Flush()
     {
         if (_frames == 0) return TransportResult.Ok;
-        TransportResult sent = connection.SendVectors(_ranges.AsSpan(0, _rangeCount));
-        _frames = _rangeCount = _headsUsed = _stagingUsed = 0;
-        _batchBytes = 0;
+        TransportResult sent = connection.SendVectors(_ranges.AsSpan(_firstRange, _rangeCount - _firstRange));
+        Clear();
         return sent;
+    }
+
+    /// <summary>Whether <see cref="TryFlush"/> can be used.</summary>
+    internal bool CanTry => connection is IPolledConnection;
+
+    /// <summary>Whether something waits that <see cref="TryFlush"/> found no room for: <see cref="Flush"/> comes next.</summary>
+    internal bool HasUnsent => _frames > 0;
+
+    /// <summary>Sends what waits as far as there is room.</summary>
+    internal TransportResult TryFlush()
+    {
+        if (_frames == 0) return TransportResult.Ok;
+        TransportResult sent = ((IPolledConnection)connection).TrySendVectors(_ranges.AsSpan(_firstRange, _rangeCount - _firstRange), out Span<IoRange> rest);
+        if (rest.IsEmpty) Clear();
+        else _firstRange = _rangeCount - rest.Length;
+        return sent;
+    }
+
+    private void Clear()
+    {
+        _frames = _rangeCount = _firstRange = _headsUsed = _stagingUsed = 0;
+        _batchBytes = 0;
     }
 
     /// <summary>Writes the rows into the receiver's blocks; the header and the checksums of what lies there are all that is sent.</summary>
@@ -150,7 +171,8 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         _headsUsed += bytes;
         _batchBytes += payloadBytes;
         _frames++;
-        _lastIsSmall = payloadBytes < SmallBytes;
+        // Rows that are placed are told of at once: a head in a ring costs next to nothing, and the receiver verifies while the next are placed.
+        _lastMayBeJoined = payloadBytes < SmallBytes && !placed;
         handoff.FrameBuilt(frame, bytes + (placed ? 0 : payloadBytes), copied, HandoffShape.DigestOf(header, entries));
     }
 

@@ -128,6 +128,7 @@ public sealed partial class KvSender : IAsyncDisposable
             // What is stalled ends with the deadline or the caller's patience, not with the write.
             _ = link.SendAsync(handoff.ToMessage(CodecOf(offer)));
             if (link.EndReason is { } gone) throw new HandoffException(HandoffFailure.PeerGone, gone);
+            link.SpinFor(handoff.GrantedAsync);
             await handoff.GrantedAsync.WaitAsync(cancellationToken).ConfigureAwait(false);
             return handoff;
         }

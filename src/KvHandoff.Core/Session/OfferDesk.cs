@@ -24,29 +24,43 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
         }
     }
 
-    /// <summary>Answers an offer at once, or keeps it: then null, and the answer goes to the peer when there is room or its time is up.</summary>
-    internal async ValueTask<ControlMessage?> AnswerAsync(Offer offer, ReceiverPeer peer)
+    /// <summary>Answers an offer at once, or keeps it: then the answer goes to the peer when there is room or its time is up.</summary>
+    internal async ValueTask AnswerAsync(Offer offer, ReceiverPeer peer)
+    {
+        (ControlMessage? answer, IncomingHandoff? opened) = await ExamineAsync(offer, peer).ConfigureAwait(false);
+        if (answer is not null) Tell(answer, opened, offer, peer);
+    }
+
+    // The sender first: it begins while the host hears of it.
+    private void Tell(ControlMessage answer, IncomingHandoff? opened, Offer offer, ReceiverPeer peer)
+    {
+        peer.Tell(answer);
+        if (opened is not null) receiver.Announce(opened);
+        HandoffAccount.Answered(receiver, offer, answer);
+    }
+
+    private async ValueTask<(ControlMessage? Answer, IncomingHandoff? Opened)> ExamineAsync(Offer offer, ReceiverPeer peer)
     {
         if (receiver.FindLanding(offer.HandoffId) is { } known)
         {
-            if (offer.ResumeLease != 0) return await ResumeAsync(known, offer, peer).ConfigureAwait(false);
-            if (known.Group is null) return Duplicate(offer);
+            if (offer.ResumeLease != 0) return (await ResumeAsync(known, offer, peer).ConfigureAwait(false), null);
+            if (known.Group is null) return (Duplicate(offer), null);
         }
         else if (receiver.OutcomeOf(offer.HandoffId).State != HandoffOutcome.Unknown)
         {
-            return Duplicate(offer);
+            return (Duplicate(offer), null);
         }
 
-        if (Examine(offer, peer, out HandoffShape? shape, out HandoffGroup? group, out HandoffTicket? ticket) is { } refusal) return refusal;
+        if (Examine(offer, peer, out HandoffShape? shape, out HandoffGroup? group, out HandoffTicket? ticket) is { } refusal) return (refusal, null);
         lock (_gate)
         {
             // Who waits already goes first, unless the newcomer matters more.
             bool mayTry = !_waiting.Any(w => w.Offer.Priority >= offer.Priority);
-            ControlMessage? answer = mayTry || offer.WaitMilliseconds == 0 ? TryGrant(offer, peer, shape!, group, ticket) : null;
-            if (answer is Grant or Reject { Reason: not RejectReason.NoSpace }) return answer;
-            if (offer.WaitMilliseconds == 0) return answer;
+            IncomingHandoff? opened = null;
+            ControlMessage? answer = mayTry || offer.WaitMilliseconds == 0 ? TryGrant(offer, peer, shape!, group, ticket, out opened) : null;
+            if (answer is Grant or Reject { Reason: not RejectReason.NoSpace } || offer.WaitMilliseconds == 0) return (answer, opened);
             _waiting.Add(new WaitingOffer(offer, peer, shape!, group, ticket, receiver.Clock.NowMilliseconds + Math.Min(offer.WaitMilliseconds, offer.DeadlineMilliseconds)));
-            return null;
+            return default;
         }
     }
 
@@ -65,19 +79,16 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
                     continue;
                 }
 
-                ControlMessage answer = TryGrant(waiting.Offer, waiting.Peer, waiting.Shape, waiting.Group, waiting.Ticket);
+                ControlMessage answer = TryGrant(waiting.Offer, waiting.Peer, waiting.Shape, waiting.Group, waiting.Ticket, out IncomingHandoff? opened);
                 if (answer is Reject { Reason: RejectReason.NoSpace } && now < waiting.Until) break;
                 _waiting.Remove(waiting);
-                waiting.Peer.Tell(answer);
-                HandoffAccount.Answered(receiver, waiting.Offer, answer);
+                Tell(answer, opened, waiting.Offer, waiting.Peer);
             }
 
             foreach (WaitingOffer late in _waiting.Where(w => now >= w.Until).ToArray())
             {
                 _waiting.Remove(late);
-                Reject refusal = NoSpace(late.Offer);
-                late.Peer.Tell(refusal);
-                HandoffAccount.Answered(receiver, late.Offer, refusal);
+                Tell(NoSpace(late.Offer), null, late.Offer, late.Peer);
             }
         }
     }
@@ -113,8 +124,9 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
     }
 
     // Called with the gate held.
-    private ControlMessage TryGrant(Offer offer, ReceiverPeer peer, HandoffShape shape, HandoffGroup? group, HandoffTicket? ticket)
+    private ControlMessage TryGrant(Offer offer, ReceiverPeer peer, HandoffShape shape, HandoffGroup? group, HandoffTicket? ticket, out IncomingHandoff? opened)
     {
+        opened = null;
         long started = PhaseClock.Now;
         if (receiver.FindLanding(offer.HandoffId) is { } open) return Join(open, offer, peer, shape, group);
         var request = new AdmissionRequest
@@ -156,7 +168,7 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
         receiver.Open(handoff);
         Grant grant = Attach(handoff, offer, peer, shape, group?.Source ?? 0, reused);
         handoff.Clock.Add(HandoffPhase.Reserve, started);
-        receiver.Announce(handoff);
+        opened = handoff;
         return grant;
     }
 

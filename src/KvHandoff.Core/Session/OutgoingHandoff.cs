@@ -15,6 +15,8 @@ namespace KvHandoff.Session;
 /// </remarks>
 public sealed partial class OutgoingHandoff : IAsyncDisposable
 {
+    private const long SmallBytes = 1 << 20;
+
     private readonly Lock _gate = new();
     private readonly KvSender _sender;
     private readonly PublishedRows _published;
@@ -147,8 +149,14 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
 
         try
         {
+            // A small handoff is over before a thread that sleeps would have begun with it.
+            bool isSmall = Shape.KvBytes <= SmallBytes;
+            // A codec that is chosen by its speed sends each frame by itself, and waits for it.
+            if (isSmall && Shape.Codecs.Length == 1) link.HelpSend(this);
             // Without a link it is sent once the receiver has granted the rest.
             _ = link.SendAsync(_finish);
+            if (isSmall) link.SpinFor(_verdict.Task);
+            else link.StopPumping();
             Committed verdict = await _verdict.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
             Use.Close();
             await _released.Task.ConfigureAwait(false);

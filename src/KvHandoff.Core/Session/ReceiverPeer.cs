@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KvHandoff.Layout;
 using KvHandoff.Transport;
 using KvHandoff.Wire;
@@ -12,6 +13,7 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
     private readonly Lock _gate = new();
     private readonly List<(IConnection Connection, Thread Thread)> _streams = [];
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly AnswerSpin _spin = new();
     private int _gone;
 
     internal Guid Token { get; } = token;
@@ -154,6 +156,7 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
         {
             try
             {
+                SpinFor(connection);
                 result = lander.Next();
             }
             catch (Exception e)
@@ -168,14 +171,44 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
         Disconnect($"A data connection ended ({result.Status}): {result.Message ?? "end of stream"}");
     }
 
+    /// <summary>Looks for the next frame, and meanwhile for messages: a sender that hands over one block after the other wakes no thread.</summary>
+    private void SpinFor(IConnection connection)
+    {
+        if (connection is not IPolledConnection polled || !control.CanPump) return;
+        if (!_spin.MayBegin())
+        {
+            control.StopPumping();
+            return;
+        }
+
+        for (long started = Stopwatch.GetTimestamp(); AnswerSpin.MayGoOn(started);)
+        {
+            for (int i = 0; i < 8; i++)
+            {
+                if (polled.HasData)
+                {
+                    _spin.Found();
+                    return;
+                }
+
+                if (control.TryPump()) started = Stopwatch.GetTimestamp();
+                Thread.SpinWait(1);
+            }
+
+            // With few processors the one that is waited for may be waiting for this one.
+            Thread.Yield();
+        }
+
+        _spin.NotFound();
+        control.StopPumping();
+    }
+
     private async Task HandleAsync(ControlMessage message, CancellationToken cancellationToken)
     {
         switch (message)
         {
             case Offer offer:
-                if (await desk.AnswerAsync(offer, this).ConfigureAwait(false) is not { } answer) break;
-                HandoffAccount.Answered(receiver, offer, answer);
-                await TellAsync(answer).ConfigureAwait(false);
+                await desk.AnswerAsync(offer, this).ConfigureAwait(false);
                 break;
             case Finish finish when Landing(finish.HandoffId, finish.LeaseId) is { } part:
                 part.Handoff.AcceptFinish(part, finish);

@@ -15,53 +15,86 @@ internal sealed class SendQueue
     private const int Levels = 4;
 
     private readonly ConcurrentQueue<SendJob>[] _jobs = [.. Enumerable.Range(0, Levels).Select(_ => new ConcurrentQueue<SendJob>())];
-    private readonly SemaphoreSlim _ready = new(0);
-    private int _closed;
+    private readonly SemaphoreSlim _wake = new(0);
+    private int _asleep, _closed, _poked;
 
     internal void Add(in SendJob job, byte priority) => _jobs[Levels - 1 - priority * Levels / 256].Enqueue(job);
 
-    /// <summary>Wakes streams for <paramref name="jobs"/> jobs that were added.</summary>
+    /// <summary>Wakes streams for <paramref name="jobs"/> jobs that were added; costs nothing while they are at work.</summary>
     internal void Announce(int jobs)
     {
-        if (jobs > 0 && Volatile.Read(ref _closed) == 0) _ready.Release(jobs);
+        // The jobs before the look: a stream that is about to sleep says so before it looks for the last time.
+        Interlocked.MemoryBarrier();
+        int wake = Math.Min(jobs, Volatile.Read(ref _asleep));
+        if (wake > 0) _wake.Release(wake);
     }
 
-    /// <summary>Waits for a job; false when the queue is closed.</summary>
-    internal bool TryTake(out SendJob job)
+    /// <summary>Waits until there may be a job; false when the queue is closed.</summary>
+    internal bool Wait()
     {
         while (true)
         {
-            _ready.Wait();
-            if (Volatile.Read(ref _closed) != 0)
-            {
-                job = default;
-                return false;
-            }
-
-            if (TryDequeue(out job)) return true;
+            if (Volatile.Read(ref _closed) != 0) return false;
+            if (Interlocked.Exchange(ref _poked, 0) != 0 || HasJobs) return true;
+            Interlocked.Increment(ref _asleep);
+            if (!HasJobs && Volatile.Read(ref _closed) == 0 && Volatile.Read(ref _poked) == 0) _wake.Wait();
+            Interlocked.Decrement(ref _asleep);
         }
     }
 
     /// <summary>A job if one is there.</summary>
-    internal bool TryTakeNow(out SendJob job)
+    internal bool TryTake(out SendJob job)
     {
         job = default;
-        return Volatile.Read(ref _closed) == 0 && _ready.Wait(0) && TryDequeue(out job);
-    }
-
-    private bool TryDequeue(out SendJob job)
-    {
+        if (Volatile.Read(ref _closed) != 0) return false;
         foreach (ConcurrentQueue<SendJob> level in _jobs)
         {
             if (level.TryDequeue(out job)) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>The first job, if it is one of <paramref name="only"/>.</summary>
+    internal bool TryTake(OutgoingHandoff only, out SendJob job)
+    {
+        foreach (ConcurrentQueue<SendJob> level in _jobs)
+        {
+            if (!level.TryPeek(out job)) continue;
+            if (!ReferenceEquals(job.Handoff, only) || Volatile.Read(ref _closed) != 0 || !level.TryDequeue(out job)) return false;
+            if (ReferenceEquals(job.Handoff, only)) return true;
+            // Another stream took what was seen; frames may go in any order.
+            level.Enqueue(job);
+            Announce(1);
+            return false;
         }
 
         job = default;
         return false;
     }
 
+    /// <summary>Wakes a stream though there may be no job.</summary>
+    internal void Poke()
+    {
+        Volatile.Write(ref _poked, 1);
+        Announce(1);
+    }
+
     internal void Close(int streams)
     {
-        if (Interlocked.Exchange(ref _closed, 1) == 0) _ready.Release(2 * Math.Max(1, streams));
+        if (Interlocked.Exchange(ref _closed, 1) == 0) _wake.Release(2 * Math.Max(1, streams));
+    }
+
+    private bool HasJobs
+    {
+        get
+        {
+            foreach (ConcurrentQueue<SendJob> level in _jobs)
+            {
+                if (!level.IsEmpty) return true;
+            }
+
+            return false;
+        }
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KvHandoff.Layout;
 using KvHandoff.Transport;
 using KvHandoff.Wire;
@@ -11,7 +12,8 @@ namespace KvHandoff.Session;
 internal sealed class SenderLink : IAsyncDisposable
 {
     private readonly ControlChannel _control;
-    private readonly List<(IConnection Connection, Thread Thread)> _streams = [];
+    private readonly List<SendStream> _streams = [];
+    private readonly AnswerSpin _spin = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly Lazy<Task> _disposed;
     private readonly TimeSpan _patience;
@@ -47,7 +49,7 @@ internal sealed class SenderLink : IAsyncDisposable
     /// <summary>Why the link ended; null while it stands.</summary>
     internal string? EndReason => Volatile.Read(ref _endReason);
 
-    internal long DataBytesSent => _streams.Sum(s => s.Connection.Counters.BytesSent);
+    internal long DataBytesSent => _streams.Sum(s => s.BytesSent);
 
     /// <summary>Connects, compares the two caches and opens the data connections.</summary>
     /// <exception cref="HandoffException">No connection, another protocol, or caches that do not match.</exception>
@@ -70,7 +72,7 @@ internal sealed class SenderLink : IAsyncDisposable
             for (int i = 0; i < Math.Min(options.Streams, welcome.Streams); i++)
             {
                 IConnection data = await transport.ConnectAsync(address, options.Transport, timeout.Token).ConfigureAwait(false);
-                link.AddStream(data, i);
+                link._streams.Add(new SendStream(data, i, welcome.Epoch, link.Queue, link.OnStreamFailed));
                 sent = await Handshake.SendPrefaceAsync(data, ConnectionPreface.Data(i, welcome.Epoch, welcome.ConnectionToken), timeout.Token).ConfigureAwait(false);
                 if (!sent.IsOk) throw new HandoffException(HandoffFailure.PeerGone, $"{endpoint} closed data connection {i} at once: {sent.Status} {sent.Message}");
             }
@@ -91,7 +93,7 @@ internal sealed class SenderLink : IAsyncDisposable
     /// <summary>Starts to send and to hand messages to <paramref name="handle"/>.</summary>
     internal void Start(Action<ControlMessage> handle)
     {
-        foreach ((_, Thread thread) in _streams) thread.Start();
+        foreach (SendStream stream in _streams) stream.Start();
         _reading = ReadAsync(handle);
     }
 
@@ -110,11 +112,51 @@ internal sealed class SenderLink : IAsyncDisposable
         }
     }
 
+    /// <summary>Sends what is queued of a handoff on the calling thread, as far as that takes no waiting.</summary>
+    internal void HelpSend(OutgoingHandoff handoff)
+    {
+        foreach (SendStream stream in _streams) stream.Help(handoff);
+    }
+
+    /// <summary>The answer that is waited for now takes longer than a look.</summary>
+    internal void StopPumping() => _control.StopPumping();
+
+    /// <summary>Looks for the receiver's answer on the calling thread for as long as one that is awake needs.</summary>
+    internal void SpinFor(Task answer)
+    {
+        if (answer.IsCompleted || !_control.CanPump) return;
+        if (!_spin.MayBegin())
+        {
+            _control.StopPumping();
+            return;
+        }
+
+        for (long started = Stopwatch.GetTimestamp(); AnswerSpin.MayGoOn(started);)
+        {
+            for (int i = 0; i < 8; i++)
+            {
+                _control.TryPump();
+                if (answer.IsCompleted)
+                {
+                    _spin.Found();
+                    return;
+                }
+
+                Thread.SpinWait(1);
+            }
+
+            Thread.Yield();
+        }
+
+        _spin.NotFound();
+        _control.StopPumping();
+    }
+
     /// <summary>Ends the link: wakes the streams, tells the sender.</summary>
     internal void Disconnect(string reason)
     {
         if (Interlocked.CompareExchange(ref _endReason, reason, null) is not null) return;
-        foreach ((IConnection connection, _) in _streams) connection.Abort();
+        foreach (SendStream stream in _streams) stream.Abort();
         Queue.Close(_streams.Count);
         _control.Abort();
         _ended(this, reason);
@@ -129,11 +171,7 @@ internal sealed class SenderLink : IAsyncDisposable
         Interlocked.CompareExchange(ref _endReason, "The sender was disposed.", null);
         await _stop.CancelAsync().ConfigureAwait(false);
         Queue.Close(_streams.Count);
-        foreach ((IConnection connection, Thread thread) in _streams)
-        {
-            if (thread.IsAlive) await Task.Run(thread.Join).ConfigureAwait(false);
-            await connection.DisposeAsync().ConfigureAwait(false);
-        }
+        foreach (SendStream stream in _streams) await stream.EndAsync().ConfigureAwait(false);
 
         await _reading.ConfigureAwait(false);
         await _control.DisposeAsync().ConfigureAwait(false);
@@ -148,45 +186,7 @@ internal sealed class SenderLink : IAsyncDisposable
         Window = cache;
     }
 
-    private void AddStream(IConnection connection, int index)
-    {
-        var thread = new Thread(() => SendFrames(connection)) { IsBackground = true, Name = $"kvhandoff send {index}" };
-        _streams.Add((connection, thread));
-    }
-
-    private void SendFrames(IConnection connection)
-    {
-        using var source = new FrameSource(connection, Welcome.Epoch);
-        var inside = new List<OutgoingHandoff>();
-        while (Queue.TryTake(out SendJob job))
-        {
-            TransportResult sent = Add(source, job, inside);
-            while (sent.IsOk && source.HasRoom && Queue.TryTakeNow(out job)) sent = Add(source, job, inside);
-            if (sent.IsOk) sent = source.Flush();
-            foreach (OutgoingHandoff handoff in inside) handoff.Use.Exit();
-            inside.Clear();
-            if (sent.IsOk) continue;
-            Disconnect($"A data connection to {_control.Description} ended ({sent.Status}): {sent.Message}");
-            return;
-        }
-    }
-
-    private static TransportResult Add(FrameSource source, in SendJob job, List<OutgoingHandoff> inside)
-    {
-        if (!job.Handoff.Use.TryEnter()) return TransportResult.Ok;
-        inside.Add(job.Handoff);
-        try
-        {
-            job.Handoff.Clock.Longest(HandoffPhase.Queue, job.PublishedAt);
-            return source.Add(job.Handoff, job.Piece, job.Frame);
-        }
-        catch (Exception e)
-        {
-            // A host that disposes its sequence too early must not take the process with it: the frame may be half written.
-            (int layer, int granule) = job.Piece.Locate(job.Frame);
-            return new TransportResult(TransportStatus.Failed, $"Sending layer {layer}, granule {granule} threw {e.GetType().Name}: {e.Message}");
-        }
-    }
+    private void OnStreamFailed(TransportResult sent) => Disconnect($"A data connection to {_control.Description} ended ({sent.Status}): {sent.Message}");
 
     private async Task ReadAsync(Action<ControlMessage> handle)
     {

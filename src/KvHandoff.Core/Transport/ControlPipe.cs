@@ -2,30 +2,44 @@ using System.IO.Pipelines;
 
 namespace KvHandoff.Transport;
 
-/// <summary>A control connection: one loop fills the input pipe from the stream, one drains the output pipe to it.</summary>
+/// <summary>
+/// A control connection: one loop fills the input pipe from the stream, or whoever polls it does; the output is sent by whoever flushes it.
+/// </summary>
 internal sealed class ControlPipe : IDuplexPipe
 {
     private const int PauseBytes = 64 << 10, ResumeBytes = 32 << 10, ReceiveBytes = 4 << 10;
 
+    // The other side of a pipe runs on the thread that flushes: a hop to another one costs more than what it has to do.
     private static readonly PipeOptions Bounded = new(
-        pauseWriterThreshold: PauseBytes, resumeWriterThreshold: ResumeBytes, useSynchronizationContext: false);
+        readerScheduler: PipeScheduler.Inline, pauseWriterThreshold: PauseBytes, resumeWriterThreshold: ResumeBytes, useSynchronizationContext: false);
 
     private readonly IControlStream _stream;
-    private readonly Pipe _input = new(Bounded), _output = new(Bounded);
-    private readonly EndingReader _reader;
+    private readonly Pipe _output = new(Bounded);
+    private readonly PolledInput? _polled;
     private readonly EndingWriter _writer;
     private readonly Task _draining;
 
     public ControlPipe(IControlStream stream)
     {
         _stream = stream;
-        _reader = new EndingReader(_input.Reader);
+        if (stream is IPolledStream polled && OperatingSystem.IsLinux())
+        {
+            _polled = new PolledInput(polled);
+            Input = _polled.Reader;
+        }
+        else
+        {
+            var input = new Pipe(Bounded);
+            var reader = new EndingReader(input.Reader);
+            Input = reader;
+            _ = FillInputAsync(input.Writer, reader.Completed);
+        }
+
         _writer = new EndingWriter(_output.Writer);
-        _ = FillInputAsync();
         _draining = DrainOutputAsync();
     }
 
-    public PipeReader Input => _reader;
+    public PipeReader Input { get; }
 
     public PipeWriter Output => _writer;
 
@@ -33,14 +47,25 @@ internal sealed class ControlPipe : IDuplexPipe
     public Task WaitForOutputAsync(TimeSpan timeout) =>
         _writer.IsCompleted ? Task.WhenAny(_draining, Task.Delay(timeout)) : Task.CompletedTask;
 
-    private async Task FillInputAsync()
+    /// <summary>The connection has ended.</summary>
+    public void StopWaiting() => _polled?.StopWaiting();
+
+    /// <summary>Hands what has come to the reader, which runs inside the call; false when there is nothing, or another thread is at it.</summary>
+    public bool TryPump() => _polled?.TryPump() ?? false;
+
+    /// <summary>Whoever pumped does so no longer.</summary>
+    public void StopPumping() => _polled?.StopPumping();
+
+    /// <summary>Whether pumping does something.</summary>
+    public bool CanPump => _polled is not null;
+
+    private async Task FillInputAsync(PipeWriter writer, CancellationToken stopped)
     {
-        PipeWriter writer = _input.Writer;
         TransportResult end;
         while (true)
         {
             Memory<byte> free = writer.GetMemory(ReceiveBytes);
-            (int count, end) = await _stream.ReceiveSomeAsync(free, _reader.Completed).ConfigureAwait(false);
+            (int count, end) = await _stream.ReceiveSomeAsync(free, stopped).ConfigureAwait(false);
             if (count <= 0) break;
             writer.Advance(count);
             FlushResult flushed = await writer.FlushAsync().ConfigureAwait(false);
@@ -77,6 +102,7 @@ internal sealed class ControlPipe : IDuplexPipe
         }
     }
 
-    private static TransportException? ToException(TransportResult end) =>
+    /// <summary>What a control pipe tells of the end of its stream: nothing when it was in order.</summary>
+    internal static TransportException? ToException(TransportResult end) =>
         end.Status is TransportStatus.Ok or TransportStatus.Closed ? null : new TransportException(end.Status, end.Message!);
 }

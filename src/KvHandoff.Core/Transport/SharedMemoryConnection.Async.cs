@@ -62,6 +62,11 @@ internal sealed partial class SharedMemoryConnection
         }
     }
 
+    ValueTask<TransportResult> IControlStream.SendSegmentAsync(ReadOnlyMemory<byte> bytes) => SendAsync(bytes, CancellationToken.None);
+
+    ValueTask<(int Count, TransportResult End)> IControlStream.ReceiveSomeAsync(Memory<byte> destination, CancellationToken cancellationToken) =>
+        throw new NotSupportedException("The input of a ring is polled.");
+
     private Task WaitAsync(RingEnd end, CancellationToken cancellationToken)
     {
         Interlocked.Increment(ref _calls);

@@ -71,8 +71,13 @@ internal sealed partial class SharedMemoryConnection
         }
     }
 
-    public TransportResult SendVectors(Span<IoRange> ranges)
+    public TransportResult SendVectors(Span<IoRange> ranges) => SendVectors(ranges, wait: true, out _);
+
+    public TransportResult TrySendVectors(Span<IoRange> ranges, out Span<IoRange> rest) => SendVectors(ranges, wait: false, out rest);
+
+    private TransportResult SendVectors(Span<IoRange> ranges, bool wait, out Span<IoRange> rest)
     {
+        rest = [];
         if (!TryEnter()) return AbortedResult();
         try
         {
@@ -85,6 +90,12 @@ internal sealed partial class SharedMemoryConnection
                 Count(ref _bytesSent, count);
                 done += count;
                 if (count > 0) ranges = IoRange.Advance(ranges, count);
+                if (!wait && status == RingStatus.Waiting && !gone)
+                {
+                    rest = ranges;
+                    break;
+                }
+
                 if (!GoOn(_outgoing, status, gone)) return SendEnd(status, done, done + IoRange.TotalBytes(ranges));
             }
             return TransportResult.Ok;
@@ -95,8 +106,7 @@ internal sealed partial class SharedMemoryConnection
         }
     }
 
-    /// <summary>For the control pipe: takes what is there without waiting; 0 when there is nothing, and then the end of the stream if it has one.</summary>
-    internal int TryReceive(Span<byte> destination, out TransportResult? end)
+    public int TryReceive(Span<byte> destination, out TransportResult? end)
     {
         end = null;
         if (!TryEnter())
@@ -119,22 +129,11 @@ internal sealed partial class SharedMemoryConnection
         }
     }
 
-    /// <summary>Blocks until <see cref="TryReceive"/> has something to give or to say.</summary>
-    internal void WaitForData()
+    public void WaitForData()
     {
         if (!TryEnter()) return;
-        // Whoever reads has spun before it left the waiting to this thread.
         _incoming.SleepUntilReady();
         Exit();
-    }
-
-    /// <summary>Looks for data for some microseconds at most; true when there is some, or an end.</summary>
-    internal bool SpinForData()
-    {
-        if (!TryEnter()) return false;
-        bool ready = _incoming.SpinUntilReady();
-        Exit();
-        return ready;
     }
 
     /// <summary>

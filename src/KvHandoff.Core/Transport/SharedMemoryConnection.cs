@@ -7,7 +7,7 @@ using KvHandoff.Memory;
 namespace KvHandoff.Transport;
 
 /// <summary>A connection over a pair of rings in shared memory; the Unix socket that began it stays open and tells when the peer is gone.</summary>
-internal sealed partial class SharedMemoryConnection : IConnection, ISharedMemoryPeer
+internal sealed partial class SharedMemoryConnection : IConnection, ISharedMemoryPeer, IPolledStream, IPolledConnection
 {
     private readonly Socket _socket;
     private readonly int _descriptor;
@@ -18,7 +18,7 @@ internal sealed partial class SharedMemoryConnection : IConnection, ISharedMemor
     private readonly TimeSpan _drainTimeout;
     private readonly Lock _pipeGate = new();
     private ConnectionUse _use;
-    private SharedMemoryPipe? _pipe;
+    private ControlPipe? _pipe;
     private long _bytesSent, _bytesReceived, _calls;
     private volatile bool _aborted, _sendEnded, _receiveStopped, _peerLeft;
     private int _disposed;
@@ -86,7 +86,7 @@ internal sealed partial class SharedMemoryConnection : IConnection, ISharedMemor
     public IDuplexPipe AsPipe()
     {
         lock (_pipeGate)
-            return _pipe ??= new SharedMemoryPipe(this);
+            return _pipe ??= new ControlPipe(this);
     }
 
     public void Abort() => End(RingEnd.Aborted);
@@ -104,8 +104,18 @@ internal sealed partial class SharedMemoryConnection : IConnection, ISharedMemor
         Dispose();
     }
 
-    /// <summary>For a control pipe that nobody reads any more: receives nothing from here on.</summary>
-    internal void StopReceiving()
+    public bool HasData
+    {
+        get
+        {
+            if (!TryEnter()) return true;
+            bool ready = _incoming.IsReady;
+            Exit();
+            return ready;
+        }
+    }
+
+    public void StopReceiving()
     {
         _receiveStopped = true;
         if (!_use.TryEnter()) return;

@@ -118,6 +118,32 @@ internal sealed partial class SocketConnection
         }
     }
 
+    public int TryReceive(Span<byte> destination, out TransportResult? end)
+    {
+        end = null;
+        if (_receiveStopped || !TryEnter())
+        {
+            end = AbortedResult();
+            return 0;
+        }
+
+        nint count = SocketSystemCalls.TryReceive(_descriptor, destination, out SocketError error);
+        CountReceived(count);
+        if (count <= 0 && error != SocketError.WouldBlock) end = ReceiveFailure(error, 0, 0);
+        Exit();
+        return (int)Math.Max(0, count);
+    }
+
+    public void WaitForData()
+    {
+        if (!TryEnter()) return;
+        SocketSystemCalls.WaitReady(_descriptor, SocketSystemCalls.PollIn);
+        Exit();
+    }
+
+    // The thread that waits stays until something comes or the connection ends: a shutdown of the receiving half would break the peer's sends.
+    public void StopReceiving() => _receiveStopped = true;
+
     async ValueTask<(int Count, TransportResult End)> IControlStream.ReceiveSomeAsync(Memory<byte> destination, CancellationToken cancellationToken)
     {
         (int count, SocketError error) = await ReceiveSomeAsync(destination, cancellationToken).ConfigureAwait(false);

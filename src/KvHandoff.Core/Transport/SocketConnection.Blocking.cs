@@ -76,8 +76,13 @@ internal sealed partial class SocketConnection
         }
     }
 
-    public TransportResult SendVectors(Span<IoRange> ranges)
+    public TransportResult SendVectors(Span<IoRange> ranges) => SendVectors(ranges, wait: true, out _);
+
+    public TransportResult TrySendVectors(Span<IoRange> ranges, out Span<IoRange> rest) => SendVectors(ranges, wait: false, out rest);
+
+    private TransportResult SendVectors(Span<IoRange> ranges, bool wait, out Span<IoRange> rest)
     {
+        rest = [];
         if (!TryEnter()) return AbortedResult();
         try
         {
@@ -85,7 +90,7 @@ internal sealed partial class SocketConnection
             ranges = IoRange.Advance(ranges, 0);
             while (!ranges.IsEmpty)
             {
-                nint count = SocketSystemCalls.Send(_socket, _descriptor, (ReadOnlySpan<IoRange>)ranges, out SocketError error);
+                nint count = SocketSystemCalls.Send(_socket, _descriptor, (ReadOnlySpan<IoRange>)ranges, wait, out SocketError error);
                 CountSent(count);
                 if (count >= 0)
                 {
@@ -93,7 +98,12 @@ internal sealed partial class SocketConnection
                     ranges = IoRange.Advance(ranges, count);
                 }
                 else if (error != SocketError.WouldBlock) return Failure(error, "sent", done, done + IoRange.TotalBytes(ranges));
-                else SocketSystemCalls.WaitReady(_descriptor, SocketSystemCalls.PollOut);
+                else if (wait) SocketSystemCalls.WaitReady(_descriptor, SocketSystemCalls.PollOut);
+                else
+                {
+                    rest = ranges;
+                    break;
+                }
             }
             return TransportResult.Ok;
         }

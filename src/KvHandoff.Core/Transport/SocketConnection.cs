@@ -5,7 +5,7 @@ using System.Net.Sockets;
 namespace KvHandoff.Transport;
 
 /// <summary>A connection over a connected stream socket, which it owns.</summary>
-internal sealed partial class SocketConnection : IConnection, IControlStream
+internal sealed partial class SocketConnection : IConnection, IPolledStream, IPolledConnection
 {
     private readonly Socket _socket;
     private readonly int _descriptor;
@@ -14,7 +14,7 @@ internal sealed partial class SocketConnection : IConnection, IControlStream
     private ConnectionUse _use;
     private ControlPipe? _pipe;
     private long _bytesSent, _bytesReceived, _calls;
-    private volatile bool _aborted;
+    private volatile bool _aborted, _receiveStopped;
     private int _disposed;
 
     /// <param name="socket">Connected; owned from here on.</param>
@@ -54,6 +54,17 @@ internal sealed partial class SocketConnection : IConnection, IControlStream
         }
     }
 
+    public bool HasData
+    {
+        get
+        {
+            if (!TryEnter()) return true;
+            bool ready = SocketSystemCalls.IsReady(_descriptor, SocketSystemCalls.PollIn);
+            Exit();
+            return ready;
+        }
+    }
+
     public IDuplexPipe AsPipe()
     {
         lock (_pipeGate)
@@ -63,10 +74,14 @@ internal sealed partial class SocketConnection : IConnection, IControlStream
     public void Abort()
     {
         _aborted = true;
-        if (!_use.TryEnter()) return;
-        // Zero linger: what the peer has not taken is dropped at close instead of kept alive by the kernel.
-        Shutdown(dropUnsent: true);
-        Exit();
+        if (_use.TryEnter())
+        {
+            // Zero linger: what the peer has not taken is dropped at close instead of kept alive by the kernel.
+            Shutdown(dropUnsent: true);
+            Exit();
+        }
+
+        _pipe?.StopWaiting();
     }
 
     public void Dispose()
@@ -80,6 +95,7 @@ internal sealed partial class SocketConnection : IConnection, IControlStream
             Exit();
         }
         if (_use.Close()) _socket.Dispose();
+        _pipe?.StopWaiting();
     }
 
     public async ValueTask DisposeAsync()

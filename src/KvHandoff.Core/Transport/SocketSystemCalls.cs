@@ -59,8 +59,11 @@ internal static unsafe partial class SocketSystemCalls
         }
     }
 
-    /// <summary>Sends from the first <see cref="MaxRanges"/> of <paramref name="ranges"/>; the first must not be empty.</summary>
-    internal static nint Send(Socket socket, int fd, ReadOnlySpan<IoRange> ranges, out SocketError error)
+    /// <summary>
+    /// Sends from the first <see cref="MaxRanges"/> of <paramref name="ranges"/>; the first must not be empty. Without <paramref name="wait"/>
+    /// it sends what there is room for, or fails with WouldBlock.
+    /// </summary>
+    internal static nint Send(Socket socket, int fd, ReadOnlySpan<IoRange> ranges, bool wait, out SocketError error)
     {
         error = SocketError.Success;
         if (!OperatingSystem.IsLinux()) return Send(socket, fd, AsSpan(ranges[0]), out error);
@@ -68,7 +71,7 @@ internal static unsafe partial class SocketSystemCalls
         {
             MessageHeader message = new() { Ranges = first, RangeCount = (nuint)Math.Min(ranges.Length, MaxRanges) };
             nint count;
-            do count = SendMessage(fd, &message, MessageNoSignal);
+            do count = SendMessage(fd, &message, wait ? MessageNoSignal : MessageNoSignal | MessageDontWait);
             while (count < 0 && IsInterrupted(out error));
             return count;
         }
@@ -119,6 +122,13 @@ internal static unsafe partial class SocketSystemCalls
     {
         PollEntry entry = new() { Descriptor = fd, Events = events };
         _ = Poll(&entry, 1, -1);
+    }
+
+    /// <summary>Whether the descriptor is ready for <paramref name="events"/> now, or has an error or an end to report (Linux).</summary>
+    internal static bool IsReady(int fd, short events)
+    {
+        PollEntry entry = new() { Descriptor = fd, Events = events };
+        return Poll(&entry, 1, 0) > 0;
     }
 
     /// <summary>The memory of <paramref name="range"/>, or its first 2 GiB.</summary>

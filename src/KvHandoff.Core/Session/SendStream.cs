@@ -1,0 +1,129 @@
+using KvHandoff.Layout;
+using KvHandoff.Transport;
+
+namespace KvHandoff.Session;
+
+/// <summary>
+/// One data connection of a sender. A thread of its own sends what is queued; who waits for the end of a small handoff sends its frames instead,
+/// as far as that takes no waiting.
+/// </summary>
+internal sealed class SendStream
+{
+    private readonly IConnection _connection;
+    private readonly FrameSource _source;
+    private readonly SendQueue _queue;
+    private readonly Action<TransportResult> _failed;
+    private readonly Thread _thread;
+    private readonly List<OutgoingHandoff> _inside = [];
+
+    // Held by whoever sends.
+    private readonly Lock _sending = new();
+    private bool _ended;
+
+    internal SendStream(IConnection connection, int index, ulong epoch, SendQueue queue, Action<TransportResult> failed)
+    {
+        _connection = connection;
+        _source = new FrameSource(connection, epoch);
+        _queue = queue;
+        _failed = failed;
+        _thread = new Thread(Run) { IsBackground = true, Name = $"kvhandoff send {index}" };
+    }
+
+    internal long BytesSent => _connection.Counters.BytesSent;
+
+    internal void Start() => _thread.Start();
+
+    internal void Abort() => _connection.Abort();
+
+    /// <summary>Sends what is queued of a handoff on the calling thread, as long as nobody else sends and there is room: it never waits.</summary>
+    internal void Help(OutgoingHandoff handoff)
+    {
+        if (!_source.CanTry || !_sending.TryEnter()) return;
+        try
+        {
+            TransportResult sent = TransportResult.Ok;
+            while (!_ended && sent.IsOk && !_source.HasUnsent && _queue.TryTake(handoff, out SendJob job))
+            {
+                sent = Add(job);
+                while (sent.IsOk && _source.HasRoom && _queue.TryTake(handoff, out job)) sent = Add(job);
+                if (sent.IsOk) sent = _source.TryFlush();
+                if (!_source.HasUnsent) Leave();
+            }
+
+            if (!sent.IsOk) _failed(sent);
+            else if (_source.HasUnsent) _queue.Poke();
+        }
+        finally
+        {
+            _sending.Exit();
+        }
+    }
+
+    /// <summary>Ends the thread, which has been told by the queue, and closes the connection.</summary>
+    internal async Task EndAsync()
+    {
+        if (_thread.IsAlive) await Task.Run(_thread.Join).ConfigureAwait(false);
+        lock (_sending)
+        {
+            _ended = true;
+            Leave();
+            _source.Dispose();
+        }
+
+        await _connection.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private void Run()
+    {
+        while (_queue.Wait())
+        {
+            TransportResult sent = TransportResult.Ok;
+            lock (_sending)
+            {
+                if (_source.HasUnsent) sent = Finish(sent);
+                if (sent.IsOk && _queue.TryTake(out SendJob job)) sent = SendBatch(job);
+            }
+
+            if (sent.IsOk) continue;
+            _failed(sent);
+            return;
+        }
+    }
+
+    private TransportResult SendBatch(SendJob job)
+    {
+        TransportResult sent = Add(job);
+        while (sent.IsOk && _source.HasRoom && _queue.TryTake(out job)) sent = Add(job);
+        return Finish(sent);
+    }
+
+    private TransportResult Finish(TransportResult sent)
+    {
+        if (sent.IsOk) sent = _source.Flush();
+        Leave();
+        return sent;
+    }
+
+    private void Leave()
+    {
+        foreach (OutgoingHandoff handoff in _inside) handoff.Use.Exit();
+        _inside.Clear();
+    }
+
+    private TransportResult Add(in SendJob job)
+    {
+        if (!job.Handoff.Use.TryEnter()) return TransportResult.Ok;
+        _inside.Add(job.Handoff);
+        try
+        {
+            job.Handoff.Clock.Longest(HandoffPhase.Queue, job.PublishedAt);
+            return _source.Add(job.Handoff, job.Piece, job.Frame);
+        }
+        catch (Exception e)
+        {
+            // A host that disposes its sequence too early must not take the process with it: the frame may be half written.
+            (int layer, int granule) = job.Piece.Locate(job.Frame);
+            return new TransportResult(TransportStatus.Failed, $"Sending layer {layer}, granule {granule} threw {e.GetType().Name}: {e.Message}");
+        }
+    }
+}
