@@ -315,8 +315,8 @@ internal static class ParserFuzz
                 new Outcome(Id, HandoffOutcome.Aborted, "text"),
                 new Fault(WireErrorCode.BadValue, "text"),
                 new Released(Id, 7),
-                new Prepared(Id, 1, true, ""),
-                new Decision(Id, HandoffOutcome.Committed, ""),
+                new Prepared(Id, 1, true, "") { CanaryStates = new byte[] { 1, 2, 3 } },
+                new Decision(Id, HandoffOutcome.Aborted, "why") { Reason = AbortReason.Corrupt },
             ];
         }
     }

@@ -137,9 +137,9 @@ public static partial class AttentionCanary
     }
 
     // A sink takes part of the weight and adds nothing to the output.
-    private static double SinkFactor(float? sink, float logSumExp) => sink is { } logit ? 1 / (1 + Math.Exp((double)logit - logSumExp)) : 1;
+    internal static double SinkFactor(float? sink, float logSumExp) => sink is { } logit ? 1 / (1 + Math.Exp((double)logit - logSumExp)) : 1;
 
-    private static float Error(ReadOnlySpan<float> actual, double factor, ReadOnlySpan<float> expected)
+    internal static float Error(ReadOnlySpan<float> actual, double factor, ReadOnlySpan<float> expected)
     {
         double difference = 0, norm = 0;
         for (int i = 0; i < expected.Length; i++)

@@ -19,6 +19,15 @@ public sealed class BlockTable
 
     internal void Add(ReadOnlySpan<SlotHandle> handles) => _slots.AddRange(handles);
 
+    /// <summary>Adds <paramref name="count"/> blocks, for the caller to fill in.</summary>
+    internal Span<SlotHandle> Add(int count)
+    {
+        CollectionsMarshal.SetCount(_slots, _slots.Count + count);
+        return CollectionsMarshal.AsSpan(_slots)[^count..];
+    }
+
+    internal void RemoveLast(int count) => _slots.RemoveRange(_slots.Count - count, count);
+
     internal void Clear() => _slots.Clear();
 
     /// <summary>Exchanges two blocks' places. For tests: physical order must not matter, logical order must.</summary>

@@ -58,36 +58,43 @@ public sealed partial class KvSequence : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         ArgumentOutOfRangeException.ThrowIfNegative(tokens);
-        var granted = new SlotHandle[_tables.Length][];
-        var tails = new SlotHandle[_tables.Length][];
+        Span<int> blocks = stackalloc int[_tables.Length];
+        Span<bool> tails = stackalloc bool[_tables.Length];
+        blocks.Clear();
+        tails.Clear();
         for (int g = 0; g < _tables.Length; g++)
         {
             KvBlockPool pool = Cache.Pools[g];
-            KvBlockPool? tailPool = Cache.TailPools[g];
-            int blocks = (int)(((long)tokens + pool.Group.BlockTokens - 1) / pool.Group.BlockTokens);
-            granted[g] = new SlotHandle[Math.Max(0, blocks - _tables[g].Count)];
-            tails[g] = tailPool is null || _hasTail[g] || tokens == 0 ? [] : new SlotHandle[1];
-            bool blocksGranted = pool.TryAllocate(granted[g]);
-            if (blocksGranted && (tails[g].Length == 0 || tailPool!.TryAllocate(tails[g]))) continue;
-            if (blocksGranted) Release(pool, granted[g]);
-            for (int back = 0; back < g; back++)
+            blocks[g] = Math.Max(0, (int)(((long)tokens + pool.Group.BlockTokens - 1) / pool.Group.BlockTokens) - _tables[g].Count);
+            bool granted = pool.TryAllocate(_tables[g].Add(blocks[g]));
+            if (!granted)
             {
-                Release(Cache.Pools[back], granted[back]);
-                Release(Cache.TailPools[back], tails[back]);
+                _tables[g].RemoveLast(blocks[g]);
+                blocks[g] = 0;
+            }
+            else if (Cache.TailPools[g] is { } tailPool && !_hasTail[g] && tokens > 0)
+            {
+                granted = tails[g] = _hasTail[g] = tailPool.TryAllocate(_tails.AsSpan(g, 1));
             }
 
+            if (granted) continue;
+            GiveBack(blocks[..(g + 1)], tails);
             return false;
         }
 
-        for (int g = 0; g < _tables.Length; g++)
-        {
-            _tables[g].Add(granted[g]);
-            if (tails[g].Length == 0) continue;
-            _tails[g] = tails[g][0];
-            _hasTail[g] = true;
-        }
-
         return true;
+    }
+
+    private void GiveBack(ReadOnlySpan<int> blocks, ReadOnlySpan<bool> tails)
+    {
+        for (int g = 0; g < blocks.Length; g++)
+        {
+            Release(Cache.Pools[g], _tables[g].Slots[^blocks[g]..]);
+            _tables[g].RemoveLast(blocks[g]);
+            if (!tails[g]) continue;
+            Release(Cache.TailPools[g], _tails.AsSpan(g, 1));
+            _hasTail[g] = false;
+        }
     }
 
     /// <summary>

@@ -1,4 +1,4 @@
-using System.Collections.Concurrent;
+using KvHandoff.Attention;
 using KvHandoff.Layout;
 using KvHandoff.Wire;
 
@@ -13,9 +13,12 @@ internal sealed class GroupCommit : IAsyncDisposable
     // Members may be prepared before this receiver has heard of the group; so many such groups are remembered.
     private const int MostTallies = 4096;
 
+    // Canary states that members have reported, of all groups that are not decided yet.
+    private const long MostStateBytes = 64L << 20;
+
     private readonly Lock _gate = new();
     private readonly KvReceiver _receiver;
-    private readonly Dictionary<Guid, Tally> _tallies = [];
+    private readonly Dictionary<Guid, GroupCommitTally> _tallies = [];
     private readonly GroupMemberLink? _coordinator;
 
     internal GroupCommit(KvReceiver receiver, CachePart part, KvReceiverOptions options)
@@ -29,11 +32,12 @@ internal sealed class GroupCommit : IAsyncDisposable
     {
         if (handoff.IsDecidedElsewhere)
         {
-            _coordinator!.Report(new Prepared(handoff.Id, handoff.Group!.Target, true, ""));
+            var prepared = new Prepared(handoff.Id, handoff.Group!.Target, true, "");
+            _coordinator!.Report(handoff.CanaryMessages.IsEmpty ? [prepared] : [.. handoff.CanaryMessages.Select(s => prepared with { CanaryStates = s })]);
             return;
         }
 
-        lock (_gate) TallyOf(handoff.Id)?.Prepared.Add(handoff.Group!.Target);
+        lock (_gate) TallyOf(handoff.Id)?.Add(handoff.Group!.Target, handoff.CanaryPartials);
         CommitIfAll(handoff);
     }
 
@@ -47,9 +51,10 @@ internal sealed class GroupCommit : IAsyncDisposable
             return;
         }
 
-        Tally? tally;
+        GroupCommitTally? tally;
         lock (_gate) _tallies.Remove(handoff.Id, out tally);
         Decision decision = DecisionOf(_receiver.OutcomeOf(handoff.Id));
+        if (decision.State == HandoffOutcome.Aborted && tally is not null) decision = decision with { Reason = tally.Reason };
         foreach (ControlChannel member in tally?.Members ?? []) _ = member.SendAsync(decision).AsTask();
     }
 
@@ -81,7 +86,14 @@ internal sealed class GroupCommit : IAsyncDisposable
         }
 
         lock (_gate)
-            foreach (Tally tally in _tallies.Values) tally.Members.Remove(member);
+        {
+            // What was heard of a group that this receiver takes no part in yet goes with the last who told it: it will be told again.
+            foreach ((Guid id, GroupCommitTally tally) in _tallies.ToArray())
+            {
+                if (tally.Members.Remove(member) && tally.Members.Count == 0 && _receiver.FindLanding(id) is null) _tallies.Remove(id);
+            }
+        }
+
         await member.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -97,33 +109,59 @@ internal sealed class GroupCommit : IAsyncDisposable
         }
 
         IncomingHandoff? own = _receiver.FindLanding(prepared.HandoffId);
+        string? failed = prepared.Complete ? null : prepared.Message;
         lock (_gate)
         {
-            Tally? tally = TallyOf(prepared.HandoffId);
-            if (prepared.Complete) tally?.Prepared.Add(prepared.Target);
+            GroupCommitTally? tally = TallyOf(prepared.HandoffId);
+            if (prepared.Complete) failed = Add(tally, prepared);
             if (prepared.Complete) tally?.Members.Add(member);
-            else if (own is null) _tallies.Remove(prepared.HandoffId);
+            if (failed is not null && own is null) _tallies.Remove(prepared.HandoffId);
         }
 
-        if (own is null) return;
-        if (prepared.Complete) CommitIfAll(own);
-        else own.Fail(HandoffEvent.GroupAborted, AbortReason.Cancelled, $"Receiver {prepared.Target} of the group failed: {prepared.Message}");
+        if (failed is null && own is not null) CommitIfAll(own);
+        if (failed is null) return;
+        // Who has given its word waits for an answer, also of a group that is not known here.
+        if (own is null && prepared.Complete) await member.SendAsync(new Decision(prepared.HandoffId, HandoffOutcome.Aborted, failed) { Reason = AbortReason.ProtocolError }).ConfigureAwait(false);
+        own?.Fail(HandoffEvent.GroupAborted, AbortReason.Cancelled, $"Receiver {prepared.Target} of the group failed: {failed}");
+    }
+
+    // Called with the gate held.
+    private string? Add(GroupCommitTally? tally, Prepared prepared)
+    {
+        long held = _tallies.Values.Sum(t => t.StateBytes);
+        return prepared.CanaryStates.Length + held > MostStateBytes
+            ? $"Its canary states take {prepared.CanaryStates.Length} bytes; of all groups {held} are held, at most {MostStateBytes} may be."
+            : tally?.Add(prepared);
     }
 
     private void CommitIfAll(IncomingHandoff handoff)
     {
-        bool all;
-        lock (_gate) all = _tallies.TryGetValue(handoff.Id, out Tally? tally) && Enumerable.Range(0, handoff.Group!.Targets.Length).All(tally.Prepared.Contains);
-        if (all) handoff.Apply(HandoffEvent.GroupCommitted);
+        GroupCommitTally? tally;
+        CanaryShare[] shares;
+        lock (_gate)
+        {
+            if (!_tallies.TryGetValue(handoff.Id, out tally) || !Enumerable.Range(0, handoff.Group!.Targets.Length).All(tally.IsPrepared)) return;
+            shares = [.. tally.Shares(handoff.Group.Targets)];
+        }
+
+        // Two threads may come here at once: both find the same, and the handoff ends once.
+        if (shares.Length > 0 && CanaryJoin.FirstDeviation(shares) is { } deviation)
+        {
+            tally.Reason = AbortReason.Corrupt;
+            handoff.Fail(HandoffEvent.GroupAborted, AbortReason.Corrupt, $"The canary found: {deviation}");
+            return;
+        }
+
+        handoff.Apply(HandoffEvent.GroupCommitted);
     }
 
     private void Decide(Decision decision) => _receiver.FindLanding(decision.HandoffId)?.Decide(decision);
 
-    private Tally? TallyOf(Guid id)
+    private GroupCommitTally? TallyOf(Guid id)
     {
-        if (_tallies.TryGetValue(id, out Tally? tally)) return tally;
+        if (_tallies.TryGetValue(id, out GroupCommitTally? tally)) return tally;
         if (_tallies.Count >= MostTallies) return null;
-        return _tallies[id] = new Tally();
+        return _tallies[id] = new GroupCommitTally();
     }
 
     private static Decision DecisionOf(Outcome outcome) => new(outcome.HandoffId, outcome.State switch
@@ -132,11 +170,4 @@ internal sealed class GroupCommit : IAsyncDisposable
         HandoffOutcome.Expired => HandoffOutcome.Expired,
         _ => HandoffOutcome.Aborted,
     }, outcome.Message);
-
-    private sealed class Tally
-    {
-        internal HashSet<int> Prepared { get; } = [];
-
-        internal HashSet<ControlChannel> Members { get; } = [];
-    }
 }

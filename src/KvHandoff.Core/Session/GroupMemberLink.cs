@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using KvHandoff.Layout;
 using KvHandoff.Transport;
 using KvHandoff.Wire;
@@ -18,7 +19,7 @@ internal sealed class GroupMemberLink : IAsyncDisposable
     private readonly KvReceiverOptions _options;
     private readonly Action<Decision> _decided;
     private readonly CancellationTokenSource _stop = new();
-    private readonly ConcurrentDictionary<Guid, Prepared> _undecided = new();
+    private readonly ConcurrentDictionary<Guid, ImmutableArray<Prepared>> _undecided = new();
     private readonly ConcurrentQueue<Prepared> _failed = new();
     private readonly SemaphoreSlim _changed = new(0);
     private readonly Task _running;
@@ -32,11 +33,11 @@ internal sealed class GroupMemberLink : IAsyncDisposable
         _running = Task.Run(RunAsync);
     }
 
-    /// <summary>Tells the coordinator; a complete part is told again until it is decided.</summary>
-    internal void Report(Prepared prepared)
+    /// <summary>Tells the coordinator, in one message or several; a complete part is told again until it is decided.</summary>
+    internal void Report(params ImmutableArray<Prepared> prepared)
     {
-        if (prepared.Complete) _undecided[prepared.HandoffId] = prepared;
-        else _failed.Enqueue(prepared);
+        if (prepared[0].Complete) _undecided[prepared[0].HandoffId] = prepared;
+        else _failed.Enqueue(prepared[0]);
         _changed.Release();
     }
 
@@ -66,7 +67,7 @@ internal sealed class GroupMemberLink : IAsyncDisposable
             if (_undecided.IsEmpty && _failed.IsEmpty) continue;
             try
             {
-                await Task.Delay(RetryInterval, _stop.Token).ConfigureAwait(false);
+                await Task.Delay(RetryInterval, _options.TimeProvider, _stop.Token).ConfigureAwait(false);
                 _changed.Release();
             }
             catch (OperationCanceledException)
@@ -107,9 +108,10 @@ internal sealed class GroupMemberLink : IAsyncDisposable
         {
             while (!ended.IsCancellationRequested)
             {
-                foreach ((Guid id, Prepared prepared) in _undecided)
+                foreach ((Guid id, ImmutableArray<Prepared> messages) in _undecided)
                 {
-                    if (told.Add(id)) await channel.SendAsync(prepared, ended.Token).ConfigureAwait(false);
+                    if (!told.Add(id)) continue;
+                    foreach (Prepared prepared in messages) await channel.SendAsync(prepared, ended.Token).ConfigureAwait(false);
                 }
 
                 while (_failed.TryDequeue(out Prepared? failed)) await channel.SendAsync(failed, ended.Token).ConfigureAwait(false);

@@ -14,7 +14,7 @@ namespace KvHandoff.Session;
 internal sealed class HandoffShape
 {
     private readonly bool _sending;
-    private readonly bool[] _direct;
+    private readonly bool[] _direct, _alike;
     private readonly int[] _firstHeads, _firstGranules, _granules;
 
     /// <summary>The shape of a whole sequence between two whole caches.</summary>
@@ -44,6 +44,7 @@ internal sealed class HandoffShape
         Codecs = codecs;
         Own = own;
         _direct = new bool[Groups.Length];
+        _alike = new bool[Groups.Length];
         _firstHeads = new int[Groups.Length];
         _firstGranules = new int[Groups.Length];
         _granules = new int[Groups.Length];
@@ -51,6 +52,7 @@ internal sealed class HandoffShape
         {
             LayerGroup ownGroup = Layout.Groups[OwnGroup(g)];
             _direct[g] = LiesAsItTravels(Groups[g], ownGroup, ownGroup.Geometry);
+            _alike[g] = LiesAsItTravels(Groups[g], Groups[g].Source, Groups[g].Source.Geometry) && LiesAsItTravels(Groups[g], Groups[g].Target, Groups[g].Target.Geometry);
             _firstHeads[g] = own.HeadsOf(plan.SourcePart.Whole, Groups[g].Group).Start;
         }
 
@@ -83,8 +85,7 @@ internal sealed class HandoffShape
     internal PlacedFrames? Placed { get; }
 
     /// <summary>Whether a group's rows lie in runs of the same bytes on both sides.</summary>
-    internal bool LiesAlike(int group) => LiesAsItTravels(Groups[group], Groups[group].Source, Groups[group].Source.Geometry)
-        && LiesAsItTravels(Groups[group], Groups[group].Target, Groups[group].Target.Geometry);
+    internal bool LiesAlike(int group) => _alike[group];
 
     /// <summary>Frames in all.</summary>
     internal int Frames { get; private set; }

@@ -33,13 +33,13 @@ public sealed partial class IncomingHandoff
         {
             // Senders of a group may all carry it, or one of them; token ids make it whole.
             if (_manifest is null || (_manifest.TokenIds.IsDefaultOrEmpty && !finish.Manifest.TokenIds.IsDefaultOrEmpty)) _manifest = finish.Manifest;
+            if (!finish.Canary.IsEmpty) NoteCanary(Array.IndexOf(_parts, part), finish.Canary);
             all = Senders.All(s => _parts[s] is { IsFinished: true });
         }
 
-        if (!finish.Canary.IsEmpty) _canary = finish.Canary;
         if (!all) return;
-        if (_canary.IsEmpty) Apply(HandoffEvent.ManifestReceived);
-        else _ = Task.Run(() => CheckCanaryAsync(_canary, part.Shape));
+        if (_canaries.Count == 0) Apply(HandoffEvent.ManifestReceived);
+        else _ = Task.Run(CheckCanariesAsync);
     }
 
     /// <summary>Ends the handoff because of this side or the sender.</summary>
@@ -90,7 +90,7 @@ public sealed partial class IncomingHandoff
     internal void Decide(Decision decision)
     {
         if (decision.State == HandoffOutcome.Committed) Apply(HandoffEvent.GroupCommitted);
-        else Fail(HandoffEvent.GroupAborted, AbortReason.Cancelled, $"The group's coordinator ended it: {decision.Message}");
+        else Fail(HandoffEvent.GroupAborted, decision.Reason, $"The group's coordinator ended it: {decision.Message}");
     }
 
     /// <summary>Applies an event and does what it asks for.</summary>

@@ -24,7 +24,6 @@ public sealed partial class IncomingHandoff : IAsyncDisposable
     private HandoffState _state;
     private HandoffException? _failure;
     private HandoffManifest? _manifest;
-    private ByteValue _canary;
     private long _completeAt;
     private long _wireBytes, _bytesCopied;
     private int _layersLeft;
@@ -58,7 +57,7 @@ public sealed partial class IncomingHandoff : IAsyncDisposable
         _layers = new TaskCompletionSource[expectedFrames.Length];
         _layersLeft = expectedFrames.Length;
         for (int i = 0; i < _layers.Length; i++) _layers[i] = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Use = new OutstandingUse(() => Apply(HandoffEvent.UsesEnded));
+        Use = new OutstandingUse(BlocksLeft);
         StartAccount(offer);
     }
 
@@ -227,6 +226,12 @@ public sealed partial class IncomingHandoff : IAsyncDisposable
         if (Interlocked.Decrement(ref _layersLeft) != 0) return;
         _allLanded.TrySetResult();
         Apply(HandoffEvent.AllLanded);
+    }
+
+    private void BlocksLeft()
+    {
+        foreach (IncomingPart part in Parts) part.Return();
+        Apply(HandoffEvent.UsesEnded);
     }
 
     private void ReleaseBlocks()

@@ -13,7 +13,7 @@ internal sealed class IncomingPart
 {
     private const byte Empty = 0, Landing = 1, Landed = 2;
 
-    private readonly byte[] _frames;
+    private readonly PooledArray<byte> _frames;
     private readonly SessionClock _clock;
     private ReceiverPeer? _peer, _before;
     private long _lastActivity, _detachedAt;
@@ -32,14 +32,14 @@ internal sealed class IncomingPart
         _peer = peer;
         _clock = clock;
         _lastActivity = clock.NowMilliseconds;
-        _frames = new byte[shape.Frames];
+        _frames = new PooledArray<byte>(shape.Frames);
         _left = shape.Frames;
         foreach (HandoffPiece piece in shape.Pieces)
         {
             for (int frame = piece.FirstFrame; frame < piece.FirstFrame + piece.Frames; frame++)
             {
                 if ((piece.Locate(frame).Granule + 1) * KvSegment.GranuleTokens > reusedTokens) continue;
-                _frames[frame] = Landed;
+                _frames.Items[frame] = Landed;
                 _left--;
             }
         }
@@ -75,19 +75,30 @@ internal sealed class IncomingPart
     /// <summary>Digest over the frames that landed.</summary>
     internal uint Digest => Volatile.Read(ref _digest);
 
-    /// <summary>The grant that answers the offer, first or again.</summary>
-    internal Grant ToGrant(bool again) => new(Offer.HandoffId, LeaseId, (long)Lease.TotalMilliseconds, SlotGenerations, Shape.KvBytes)
+    /// <summary>The grant that answers the offer.</summary>
+    internal Grant ToGrant() => new(Offer.HandoffId, LeaseId, (long)Lease.TotalMilliseconds, SlotGenerations, Shape.KvBytes)
     {
         ReusedTokens = ReusedTokens,
-        Landed = again ? LandedFrames.Of(_frames, Landed) : default,
         Slots = Handoff.IsExposed ? SlotsOf(Handoff.Target) : [],
     };
+
+    /// <summary>The grant for a sender that is back, with what has landed; null when the handoff has ended.</summary>
+    internal Grant? ToGrantAgain()
+    {
+        if (!Handoff.Use.TryEnter()) return null;
+        Grant grant = ToGrant() with { Landed = LandedFrames.Of(_frames.Items, Landed) };
+        Handoff.Use.Exit();
+        return grant;
+    }
+
+    /// <summary>No thread is inside the blocks any more, nor will be.</summary>
+    internal void Return() => _frames.Return();
 
     /// <summary>Claims a frame. False when it has landed, is landing, or the handoff has ended: the frame is dropped.</summary>
     internal bool TryClaim(int frame)
     {
         if (!Handoff.Use.TryEnter()) return false;
-        if (Interlocked.CompareExchange(ref _frames[frame], Landing, Empty) == Empty) return true;
+        if (Interlocked.CompareExchange(ref _frames.Items[frame], Landing, Empty) == Empty) return true;
         Handoff.Use.Exit();
         return false;
     }
@@ -95,7 +106,7 @@ internal sealed class IncomingPart
     /// <summary>A claimed frame was verified and is immutable from here on.</summary>
     internal void Land(int frame, int layer, long wireBytes, long bytesCopied, uint digest)
     {
-        Volatile.Write(ref _frames[frame], Landed);
+        Volatile.Write(ref _frames.Items[frame], Landed);
         Touch();
         Interlocked.Decrement(ref _left);
         Interlocked.Add(ref _digest, digest);
@@ -106,7 +117,7 @@ internal sealed class IncomingPart
     /// <summary>A claimed frame did not come through; after a break it may come again.</summary>
     internal void Abandon(int frame)
     {
-        Volatile.Write(ref _frames[frame], Empty);
+        Volatile.Write(ref _frames.Items[frame], Empty);
         Handoff.Use.Exit();
     }
 
@@ -153,10 +164,10 @@ internal sealed class IncomingPart
         var groups = ImmutableArray.CreateBuilder<ImmutableArray<uint>>();
         for (int g = 0; g < sequence.Cache.Pools.Length; g++)
         {
-            var slots = ImmutableArray.CreateBuilder<uint>();
+            var slots = ImmutableArray.CreateBuilder<uint>(sequence.Table(g).Count + 1);
             foreach (SlotHandle slot in sequence.Table(g).Slots) slots.Add((uint)slot.Slot);
             if (sequence.TryGetTail(g, out SlotHandle tail)) slots.Add((uint)tail.Slot);
-            groups.Add(slots.ToImmutable());
+            groups.Add(slots.DrainToImmutable());
         }
 
         return groups.ToImmutable();

@@ -191,7 +191,7 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
         }
 
         if (peer.IsGone) handoff.Detach(part, "The sender left while its offer was answered.");
-        return part.ToGrant(again: false);
+        return part.ToGrant();
     }
 
     private async ValueTask<ControlMessage?> ResumeAsync(IncomingHandoff handoff, Offer offer, ReceiverPeer peer)
@@ -204,7 +204,7 @@ internal sealed class OfferDesk(KvReceiver receiver, PagedKvCache cache, KvRecei
         if (part.Peer is { } before && !ReferenceEquals(before, peer)) before.Disconnect("The sender came back over another connection.");
         await part.StoppedAsync().ConfigureAwait(false);
         handoff.Attach(part, peer);
-        return handoff.Status is HandoffStatus.Landing or HandoffStatus.Prepared ? part.ToGrant(again: true) : Duplicate(offer);
+        return (handoff.Status is HandoffStatus.Landing or HandoffStatus.Prepared ? part.ToGrantAgain() : null) ?? (ControlMessage)Duplicate(offer);
     }
 
     private int Reuse(KvSequence sequence, Offer offer)

@@ -51,11 +51,11 @@ public sealed partial class OutgoingHandoff
             Window = window;
             _renewedAt = _sender.Clock.NowMilliseconds;
             _state = _state.After(HandoffEvent.Granted).After(HandoffEvent.Attached);
-            _due.Clear();
-            _published.Resume(grant.Landed, grant.ReusedTokens, _due);
+            List<(HandoffPiece Piece, int Frame)> due = Due();
+            _published.Resume(grant.Landed, grant.ReusedTokens, due);
+            Send(due);
             if (again)
             {
-                SendDue();
                 if (_finish is not null) _finish = _finish with { LeaseId = grant.LeaseId };
             }
 

@@ -20,20 +20,20 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly KvSender _sender;
     private readonly PublishedRows _published;
-    private readonly uint[] _digests;
-    private readonly List<(HandoffPiece Piece, int Frame)> _due = [];
+    private readonly PooledArray<uint> _digests;
     private readonly TaskCompletionSource<Committed> _verdict = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<Grant> _granted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly long _offeredAt = PhaseClock.Now;
     private readonly long _deadline;
-    private readonly SlotHandle[][] _held;
+    private readonly PooledArray<SlotHandle>[] _held;
     private readonly SlotHandle?[] _heldTails;
     private HandoffState _state = HandoffState.Initial(HandoffRole.Sender);
     private SenderLink _link;
     private Grant? _grant;
     private Finish? _finish;
     private long _wireBytes, _bytesCopied, _renewedAt;
+    private uint _digest;
 
     internal OutgoingHandoff(KvSender sender, SenderLink link, KvSequence sequence, HandoffOffer offer, HandoffShape shape)
     {
@@ -45,7 +45,7 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
         _renewedAt = sender.Clock.NowMilliseconds;
         _deadline = _renewedAt + (long)offer.Deadline.TotalMilliseconds;
         _published = new PublishedRows(shape);
-        _digests = new uint[shape.Frames];
+        _digests = new PooledArray<uint>(shape.Frames);
         Use = new OutstandingUse(() => Apply(HandoffEvent.UsesEnded, null));
         _heldTails = new SlotHandle?[shape.Layout.Groups.Length];
         _held = HoldBlocks();
@@ -112,9 +112,9 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
         lock (_gate)
         {
             if (_state.IsTerminal) return;
-            _due.Clear();
-            _published.Add(layer, tokens, _due);
-            SendDue();
+            List<(HandoffPiece Piece, int Frame)> due = Due();
+            _published.Add(layer, tokens, due);
+            Send(due);
         }
     }
 
@@ -160,9 +160,8 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
             Committed verdict = await _verdict.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
             Use.Close();
             await _released.Task.ConfigureAwait(false);
-            uint digest = Digest();
-            if (verdict.LeaseId != 0 && verdict.Digest != digest)
-                throw new HandoffException(HandoffFailure.Corrupt, $"The receiver's digest is {verdict.Digest:x8}; this side sent {digest:x8}.");
+            if (verdict.LeaseId != 0 && verdict.Digest != _digest)
+                throw new HandoffException(HandoffFailure.Corrupt, $"The receiver's digest is {verdict.Digest:x8}; this side sent {_digest:x8}.");
             return Cost(verdict);
         }
         catch (OperationCanceledException)
@@ -189,23 +188,31 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
     /// <summary>Takes a frame into the account before it goes: a send that fails may have arrived, and a verdict may be here before the send returns.</summary>
     internal void FrameBuilt(int frame, long wireBytes, long bytesCopied, uint digest)
     {
-        _digests[frame] = digest;
+        _digests.Items[frame] = digest;
         Interlocked.Add(ref _wireBytes, wireBytes);
         Interlocked.Add(ref _bytesCopied, bytesCopied);
     }
 
+    // What one call makes due; kept per thread, for the next one.
+    [ThreadStatic]
+    private static List<(HandoffPiece Piece, int Frame)>? t_due;
+
+    private static List<(HandoffPiece Piece, int Frame)> Due() => t_due ??= [];
+
     // Called with the gate held.
-    private void SendDue()
+    private void Send(List<(HandoffPiece Piece, int Frame)> due)
     {
         long now = PhaseClock.Now;
-        foreach ((HandoffPiece piece, int frame) in _due) _link.Queue.Add(new SendJob(this, piece, frame, now), Offer.Priority);
-        _link.Queue.Announce(_due.Count);
+        foreach ((HandoffPiece piece, int frame) in due) _link.Queue.Add(new SendJob(this, piece, frame, now), Offer.Priority);
+        int count = due.Count;
+        due.Clear();
+        _link.Queue.Announce(count);
     }
 
     private uint Digest()
     {
         uint sum = 0;
-        foreach (uint digest in _digests) sum += digest;
+        foreach (uint digest in _digests.Items) sum += digest;
         return sum;
     }
 
@@ -222,13 +229,15 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
         };
     }
 
-    private SlotHandle[][] HoldBlocks()
+    private PooledArray<SlotHandle>[] HoldBlocks()
     {
-        var held = new SlotHandle[Shape.Layout.Groups.Length][];
+        var held = new PooledArray<SlotHandle>[Shape.Layout.Groups.Length];
         for (int g = 0; g < held.Length; g++)
         {
-            held[g] = Sequence.Table(g).Slots.ToArray();
-            foreach (SlotHandle slot in held[g]) Sequence.Cache.Pools[g].AddReference(slot);
+            ReadOnlySpan<SlotHandle> slots = Sequence.Table(g).Slots;
+            held[g] = new PooledArray<SlotHandle>(slots.Length);
+            slots.CopyTo(held[g].Items);
+            foreach (SlotHandle slot in slots) Sequence.Cache.Pools[g].AddReference(slot);
             if (!Sequence.TryGetTail(g, out SlotHandle tail)) continue;
             Sequence.Cache.TailPools[g]!.AddReference(tail);
             _heldTails[g] = tail;
@@ -241,10 +250,14 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
     {
         for (int g = 0; g < _held.Length; g++)
         {
-            foreach (SlotHandle slot in _held[g]) Sequence.Cache.Pools[g].Release(slot);
+            foreach (SlotHandle slot in _held[g].Items) Sequence.Cache.Pools[g].Release(slot);
+            _held[g].Return();
             if (_heldTails[g] is { } tail) Sequence.Cache.TailPools[g]!.Release(tail);
         }
 
+        _digest = Digest();
+        _digests.Return();
+        lock (_gate) _published.Return();
         // Until then the receiver lets nobody have the blocks of a handoff that it did not commit.
         if (Window is not null && _state.Status != HandoffStatus.Committed) _ = _link.SendAsync(new Released(Id, LeaseId));
         _released.TrySetResult();

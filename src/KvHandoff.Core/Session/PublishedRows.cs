@@ -13,17 +13,25 @@ internal sealed class PublishedRows
 {
     private readonly HandoffShape _shape;
     private readonly int _layers, _granules;
-    private readonly ulong[] _tokens;
-    private readonly bool[] _due, _atReceiver;
+    private readonly PooledArray<ulong> _tokens;
+    private readonly PooledArray<bool> _due, _atReceiver;
 
     internal PublishedRows(HandoffShape shape)
     {
         _shape = shape;
         _layers = shape.Layout.LayerCount;
         _granules = KvSegment.GranuleCount(shape.OwnTokens);
-        _tokens = new ulong[_layers * _granules];
-        _due = new bool[shape.Frames];
-        _atReceiver = new bool[shape.Frames];
+        _tokens = new PooledArray<ulong>(_layers * _granules);
+        _due = new PooledArray<bool>(shape.Frames);
+        _atReceiver = new PooledArray<bool>(shape.Frames);
+    }
+
+    /// <summary>Nothing is asked any more.</summary>
+    internal void Return()
+    {
+        _tokens.Return();
+        _due.Return();
+        _atReceiver.Return();
     }
 
     /// <summary>Marks tokens of a layer as final and adds the frames that this completes to <paramref name="due"/>.</summary>
@@ -33,7 +41,7 @@ internal sealed class PublishedRows
         {
             int first = granule * KvSegment.GranuleTokens;
             int from = Math.Max(tokens.Start, first) - first, to = Math.Min(tokens.End - first, KvSegment.GranuleTokens);
-            ref ulong published = ref _tokens[layer * _granules + granule];
+            ref ulong published = ref _tokens.Items[layer * _granules + granule];
             ulong before = published;
             published |= Mask(to) & ~Mask(from);
             if (published == before || published != Full(granule)) continue;
@@ -42,8 +50,8 @@ internal sealed class PublishedRows
                 (int wholeLayer, int wholeGranule) = (layer + _shape.Own.Layers.Start, granule + _shape.Own.Tokens.Start / KvSegment.GranuleTokens);
                 if (!piece.Has(wholeLayer, wholeGranule)) continue;
                 int frame = piece.FrameOf(wholeLayer, wholeGranule);
-                _due[frame] = true;
-                if (!_atReceiver[frame]) due.Add((piece, frame));
+                _due.Items[frame] = true;
+                if (!_atReceiver.Items[frame]) due.Add((piece, frame));
             }
         }
     }
@@ -59,8 +67,8 @@ internal sealed class PublishedRows
             for (int frame = piece.FirstFrame; frame < piece.FirstFrame + piece.Frames; frame++)
             {
                 bool reused = (piece.Locate(frame).Granule + 1) * KvSegment.GranuleTokens <= reusedTokens;
-                _atReceiver[frame] = reused || LandedFrames.IsSet(landed.Span, frame);
-                if (_due[frame] && !_atReceiver[frame]) due.Add((piece, frame));
+                _atReceiver.Items[frame] = reused || LandedFrames.IsSet(landed.Span, frame);
+                if (_due.Items[frame] && !_atReceiver.Items[frame]) due.Add((piece, frame));
             }
         }
     }
@@ -74,7 +82,7 @@ internal sealed class PublishedRows
             {
                 int done = 0;
                 for (int frame = piece.FirstFrame + i * piece.Granules; frame < piece.FirstFrame + (i + 1) * piece.Granules; frame++)
-                    done += _due[frame] || _atReceiver[frame] ? 1 : 0;
+                    done += _due.Items[frame] || _atReceiver.Items[frame] ? 1 : 0;
                 if (done != piece.Granules) return $"Layer {_shape.OwnLayer(piece.Layers[i])} has published {done} of {piece.Granules} granules.";
             }
         }

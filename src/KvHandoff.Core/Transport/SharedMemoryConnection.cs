@@ -43,7 +43,7 @@ internal sealed partial class SharedMemoryConnection : IConnection, ISharedMemor
         _outgoing = rings.End(fromCreator: createdRings, writes: true, ringBell);
         _incoming = rings.End(fromCreator: !createdRings, writes: false, ringBell);
         Description = description;
-        Remote = createdRings ? socket.RemoteEndPoint : null;
+        Remote = createdRings ? SocketErrors.RemoteOf(socket) : null;
         StartWatching();
     }
 

@@ -26,7 +26,7 @@ internal sealed partial class SocketConnection : IConnection, IPolledStream, IPo
         _socket = socket;
         _descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         _drainTimeout = options.DrainTimeout;
-        Remote = socket.RemoteEndPoint;
+        Remote = SocketErrors.RemoteOf(socket);
         Description = $"{transport} {addresses ?? $"{socket.LocalEndPoint} -> {Remote}"}";
     }
 

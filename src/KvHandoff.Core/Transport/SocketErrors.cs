@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 
 namespace KvHandoff.Transport;
@@ -21,6 +22,19 @@ internal static class SocketErrors
     public static TransportResult EndOfStream(string connection, long done, long total) => done == 0
         ? new(TransportStatus.Closed, $"{connection}: the peer ended the stream in order")
         : new(TransportStatus.Truncated, $"{connection}: the peer ended the stream after {done} of {total} bytes of a message");
+
+    /// <summary>The peer's address; null when the peer has gone already, of which the first transfer tells.</summary>
+    public static EndPoint? RemoteOf(Socket socket)
+    {
+        try
+        {
+            return socket.RemoteEndPoint;
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
+    }
 
     public static string Reason(SocketError error) => new SocketException((int)error).Message;
 }

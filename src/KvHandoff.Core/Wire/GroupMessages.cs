@@ -24,11 +24,18 @@ public sealed record Released(Guid HandoffId, ulong LeaseId) : ControlMessage
 /// <param name="Message">Why it failed, for people; cut to 1024 bytes of UTF-8.</param>
 public sealed record Prepared(Guid HandoffId, int Target, bool Complete, string Message) : ControlMessage
 {
+    /// <summary>
+    /// What attention over the receiver's tokens gives for the sender's canary, where others hold the rest; empty for nothing. What takes more than
+    /// one message has several, each of which says how many.
+    /// </summary>
+    public ByteValue CanaryStates { get; init; }
+
     /// <inheritdoc/>
     public override ControlMessageType Type => ControlMessageType.Prepared;
 
     /// <inheritdoc/>
-    public override WireError? Check() => WireError.Range("Target of the group", Target, 0, WireConstants.MaxGroupWorkers - 1);
+    public override WireError? Check() => WireError.Range("Target of the group", Target, 0, WireConstants.MaxGroupWorkers - 1)
+        ?? WireError.Range("Bytes of canary states", CanaryStates.Length, 0, WireConstants.MaxCanaryStatesBytes);
 
     internal override void WriteFields(FieldWriter fields)
     {
@@ -36,6 +43,7 @@ public sealed record Prepared(Guid HandoffId, int Target, bool Complete, string 
         fields.Int32(2, Target);
         fields.Byte(3, Complete ? (byte)1 : (byte)0);
         fields.Explanation(4, Message);
+        if (!CanaryStates.IsEmpty) fields.Optional.Bytes(5, CanaryStates.Span);
     }
 
     internal static ControlMessage ReadFields(ref FieldReader fields)
@@ -44,7 +52,7 @@ public sealed record Prepared(Guid HandoffId, int Target, bool Complete, string 
         int target = fields.Int32(2);
         byte complete = fields.Byte(3);
         if (complete > 1) fields.Fail(WireErrorCode.BadValue, $"field 3 is {complete}; allowed: 0 or 1");
-        return new Prepared(id, target, complete == 1, fields.Text(4));
+        return new Prepared(id, target, complete == 1, fields.Text(4)) { CanaryStates = fields.OptionalBytes(5, WireConstants.MaxCanaryStatesBytes) };
     }
 }
 
@@ -54,18 +62,27 @@ public sealed record Prepared(Guid HandoffId, int Target, bool Complete, string 
 /// <param name="Message">For people; cut to 1024 bytes of UTF-8.</param>
 public sealed record Decision(Guid HandoffId, HandoffOutcome State, string Message) : ControlMessage
 {
+    /// <summary>Why the group was aborted; <see cref="AbortReason.Cancelled"/> where nothing else is said.</summary>
+    public AbortReason Reason { get; init; } = AbortReason.Cancelled;
+
     /// <inheritdoc/>
     public override ControlMessageType Type => ControlMessageType.Decision;
 
     /// <inheritdoc/>
-    public override WireError? Check() => WireError.Range("Decision", (byte)State, (byte)HandoffOutcome.Committed, (byte)HandoffOutcome.Expired);
+    public override WireError? Check() => WireError.Range("Decision", (byte)State, (byte)HandoffOutcome.Committed, (byte)HandoffOutcome.Expired)
+        ?? WireError.Range("Reason of a decision", (byte)Reason, (byte)AbortReason.Cancelled, (byte)AbortReason.Internal);
 
     internal override void WriteFields(FieldWriter fields)
     {
         fields.Guid(1, HandoffId);
         fields.Byte(2, (byte)State);
         fields.Explanation(3, Message);
+        if (Reason != AbortReason.Cancelled) fields.Optional.Byte(4, (byte)Reason);
     }
 
-    internal static ControlMessage ReadFields(ref FieldReader fields) => new Decision(fields.Guid(1), (HandoffOutcome)fields.Byte(2), fields.Text(3));
+    internal static ControlMessage ReadFields(ref FieldReader fields)
+    {
+        var decision = new Decision(fields.Guid(1), (HandoffOutcome)fields.Byte(2), fields.Text(3));
+        return fields.Has(4) ? decision with { Reason = (AbortReason)fields.Byte(4) } : decision;
+    }
 }

@@ -71,6 +71,9 @@ public static class WireConstants
     /// <summary>Most bytes of the sender's canary pairs in a Finish.</summary>
     public const int MaxCanaryBytes = 8 << 20;
 
+    /// <summary>Most bytes of canary states in a Prepared.</summary>
+    public const int MaxCanaryStatesBytes = 192 << 10;
+
     /// <summary>Most phases in a receiver's account.</summary>
     public const int MaxPhases = 64;
 

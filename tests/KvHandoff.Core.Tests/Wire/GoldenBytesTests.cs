@@ -65,6 +65,8 @@ public class GoldenBytesTests
         }),
         ["grant-all"] = SampleMessages.Encode(new Grant(Id, 42, 10_000, [[1], [2], [3]], 1L << 30) { ReusedTokens = 1280, Landed = new byte[] { 0xFF, 0x01 }, Slots = [[7, 8], [9], []] }),
         ["finish-canary"] = SampleMessages.Encode(new Finish(Id, 42, new HandoffManifest([1], 1)) { Canary = new byte[] { 4, 5, 6 } }),
+        ["prepared-states"] = SampleMessages.Encode(new Prepared(Id, 3, true, "") { CanaryStates = new byte[] { 7, 8, 9 } }),
+        ["decision-reason"] = SampleMessages.Encode(new Decision(Id, HandoffOutcome.Aborted, "layer 3, head 1") { Reason = AbortReason.Corrupt }),
         ["frame-placed"] = Frame(placed: true),
     };
 

@@ -76,6 +76,19 @@ public class HostileControlTests
     }
 
     [Fact]
+    public void Canary_states_and_the_reason_of_a_decision_stay_within_bounds()
+    {
+        List<(int Tag, byte[] Value)> prepared = HandmadeMessage.Fields(SampleMessages.Encode(new Prepared(Guid.NewGuid(), 1, true, "")).AsSpan(16));
+        WireError? tooLong = Read(ControlMessageType.Prepared, [.. prepared, (5, new byte[WireConstants.MaxCanaryStatesBytes + 1])]);
+        Assert.Equal(WireErrorCode.BadLength, tooLong?.Code);
+        Assert.Contains($"has {WireConstants.MaxCanaryStatesBytes + 1} bytes; allowed: at most {WireConstants.MaxCanaryStatesBytes}", tooLong!.Message);
+        Assert.Null(Read(ControlMessageType.Prepared, [.. prepared, (5, new byte[WireConstants.MaxCanaryStatesBytes])]));
+        List<(int Tag, byte[] Value)> decision = HandmadeMessage.Fields(SampleMessages.Encode(new Decision(Guid.NewGuid(), HandoffOutcome.Aborted, "")).AsSpan(16));
+        Assert.Contains("is 8; allowed: 1 to 7", Read(ControlMessageType.Decision, [.. decision, (4, [8])])!.Message);
+        Assert.Throws<ArgumentException>(() => SampleMessages.Encode(new Prepared(Guid.NewGuid(), 1, true, "") { CanaryStates = new byte[WireConstants.MaxCanaryStatesBytes + 1] }));
+    }
+
+    [Fact]
     public void A_group_and_a_shard_come_back_equal_and_no_forgery_of_them_throws()
     {
         var random = new Random(23);

@@ -56,6 +56,8 @@ internal static class SampleMessages
             Slots = random.Next(2) == 0 ? [] : [Generations(random), Generations(random)],
         },
         Finish m => m with { Canary = Maybe(random, () => Bytes(random, 300)) },
+        Prepared m => m with { CanaryStates = Maybe(random, () => Bytes(random, 300)) },
+        Decision m => m with { Reason = (AbortReason)random.Next(1, 8) },
         ControlMessage m => m,
     };
 
