@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using KvHandoff.Codec;
 using KvHandoff.Layout;
 using KvHandoff.Numerics;
@@ -6,20 +7,36 @@ using KvHandoff.Transport;
 
 namespace KvHandoff.Fuzz;
 
+/// <summary>Who hands over to whom in a case.</summary>
+internal enum CaseKind
+{
+    /// <summary>One sender, one receiver.</summary>
+    Pair,
+
+    /// <summary>One sender writes straight into the receiver's blocks.</summary>
+    InPlace,
+
+    /// <summary>One or two senders and two or three receivers of parts, with a coordinator.</summary>
+    Group,
+}
+
 /// <summary>One case, drawn from the seed and its number alone.</summary>
 internal sealed record CaseSpec
 {
-    private static readonly ModelIdentity Model = new("lab", "0123abcd", 10000);
-    private static readonly int[] BlockSizes = [1, 8, 16, 32, 64, 128];
-    private static readonly DimensionOrder[] Orders = [DimensionOrder.HeadMajor, DimensionOrder.TokenMajor, DimensionOrder.PlaneHeadMajor];
-    private static readonly ElementType[] Types = [ElementType.BFloat16, ElementType.BFloat16, ElementType.Float16, ElementType.Float32];
     private static readonly CodecId[] Codecs = [CodecId.Raw, CodecId.Raw, CodecId.Fp8E4M3, CodecId.Int8, CodecId.MxFp8, CodecId.ExponentWindow, CodecId.Lz4];
+
+    // Tensor and context parallel of the senders, and of the receivers.
+    private static readonly (int, int, int, int)[] Splits = [(1, 1, 2, 1), (1, 1, 1, 2), (1, 1, 1, 3), (2, 1, 1, 2), (1, 2, 2, 1), (1, 2, 1, 3), (2, 1, 2, 1), (1, 2, 1, 2)];
 
     internal required int Number { get; init; }
 
     internal required int Seed { get; init; }
 
     internal required LabFault Fault { get; init; }
+
+    internal required CaseKind Kind { get; init; }
+
+    internal required CacheForm Form { get; init; }
 
     internal required KvCacheLayout Source { get; init; }
 
@@ -35,54 +52,68 @@ internal sealed record CaseSpec
 
     internal TimeSpan Resume { get; init; }
 
+    /// <summary>What the senders of a group hold, and the receivers.</summary>
+    internal ImmutableArray<KvShard> Sources { get; private init; } = [];
+
+    /// <summary>See <see cref="Sources"/>.</summary>
+    internal ImmutableArray<KvShard> Targets { get; private init; } = [];
+
+    /// <summary>Which of several senders or receivers it is about.</summary>
+    internal int Who { get; init; }
+
+    /// <summary>Whether the receivers of a group compare attention.</summary>
+    internal bool HasCanary { get; init; }
+
     /// <summary>Where the network's fault is.</summary>
     internal ScriptedFault? Script { get; init; }
 
     /// <summary>Layers that are published before the host does what it should not.</summary>
     internal int LayersBefore { get; init; }
 
-    internal int Frames => Target.LayerCount * KvSegment.GranuleCount(Tokens);
-
     internal bool IsNetworkFault => Fault is >= LabFault.Drop and <= LabFault.DisconnectAfter;
 
     /// <summary>Whether something may be lost in silence, so that only a deadline ends it.</summary>
-    internal bool MayStall => Fault is LabFault.Drop or LabFault.Stall or LabFault.Reorder or LabFault.NeverCommits or LabFault.ReceiverRestart or LabFault.DisposeSender or LabFault.Flip or LabFault.NoRoom or LabFault.LateWriter;
-
-    /// <summary>Two ends of the same connection race here, whatever the lab does: whether the last message is read before the end is seen.</summary>
-    internal bool IsRace { get; init; }
+    internal bool MayStall => Kind == CaseKind.Group || Fault is LabFault.Drop or LabFault.Stall or LabFault.Reorder or LabFault.NeverCommits or LabFault.ReceiverRestart or LabFault.DisposeSender or LabFault.Flip or LabFault.NoRoom or LabFault.LateWriter;
 
     internal static CaseSpec Draw(LabOptions options, int number)
     {
         int seed = (int)((options.Seed * 0x9E3779B97F4A7C15 + (ulong)number * 0xBF58476D1CE4E5B9) >> 33);
         var random = new Random(seed);
         LabFault fault = DrawFault(options, random);
-        int layers = random.Next(1, 4), heads = random.Next(1, 4), dim = random.Next(2) == 0 ? 32 : 64;
-        ElementType type = Types[random.Next(Types.Length)];
-        KvCacheLayout source = Layout(random, layers, heads, dim, type), target = Layout(random, layers, heads, dim, random.Next(4) == 0 ? ElementType.BFloat16 : type);
-        bool plain = fault is LabFault.StaleFrames or LabFault.LateWriter;
-        if (plain) source = target = Layout(random, layers, heads, dim, ElementType.BFloat16);
-        if (!TransferPlan.TryCreate(source, target, out TransferPlan? plan, out _)) TransferPlan.TryCreate(source, target = source, out plan, out _);
-        int tokens = random.Next(1, 200);
-        CodecId codec = plain ? CodecId.Raw : Codecs[random.Next(Codecs.Length)];
-        if (!KvCodecs.TryGet(codec, out IKvCodec? known) || HandoffShape.Refusal(plan!, tokens, [known]) is not null) codec = CodecId.Raw;
-        int frames = layers * KvSegment.GranuleCount(tokens);
+        bool handmade = fault is LabFault.StaleFrames or LabFault.LateWriter;
+        CaseKind kind = DrawKind(options, random, fault);
+        CacheForm form = handmade ? CacheForm.Plain : random.Next(8) switch { < 4 => CacheForm.Plain, < 6 => CacheForm.Packed, 6 => CacheForm.Latent, _ => CacheForm.Mixed };
+        // Parts are cut out of whole caches row by row, which those with tails do not allow.
+        if (kind == CaseKind.Group && form == CacheForm.Packed) form = CacheForm.Plain;
+        int kvHeads = kind == CaseKind.Group ? 2 * random.Next(1, 3) : random.Next(1, 4);
+        (KvCacheLayout source, KvCacheLayout target, TransferPlan plan) = CaseLayouts.Draw(random, form, kvHeads);
+        if (handmade) TransferPlan.TryCreate(source = target = CaseLayouts.Simple(random, kvHeads), target, out plan!, out _);
+        int tokens = kind == CaseKind.Group ? random.Next(130, 300) : random.Next(1, 200);
+        CodecId codec = handmade || kind == CaseKind.InPlace ? CodecId.Raw : Codecs[random.Next(Codecs.Length)];
+        if (!KvCodecs.TryGet(codec, out IKvCodec? known) || HandoffShape.Refusal(plan, tokens, [known]) is not null) codec = CodecId.Raw;
+        (int tp, int cp, int toTp, int toCp) = Splits[random.Next(Splits.Length)];
         var spec = new CaseSpec
         {
             Number = number,
             Seed = seed,
             Fault = fault,
+            Kind = kind,
+            Form = form,
             Source = source,
             Target = target,
-            Plan = plan!,
+            Plan = plan,
             Tokens = tokens,
             Codec = codec,
-            LayersBefore = random.Next(layers + 1),
-            Resume = random.Next(3) == 0 ? TimeSpan.FromSeconds(5) : TimeSpan.Zero,
-            // A sender that leaves says so, and closes: a receiver that would wait for it may see either first.
-            IsRace = fault == LabFault.DisposeSender,
-            Streams = fault is >= LabFault.Drop and <= LabFault.DisconnectAfter ? 1 : random.Next(1, 4),
+            Sources = kind == CaseKind.Group ? Split(source, tokens, tp, cp) : [],
+            Targets = kind == CaseKind.Group ? Split(target, tokens, toTp, toCp) : [],
+            Who = random.Next(6),
+            HasCanary = random.Next(2) == 0,
+            LayersBefore = random.Next(source.LayerCount + 1),
+            // Senders of a group that come back at the same time would race for the numbers that scripts name connections by.
+            Resume = random.Next(3) == 0 && (kind != CaseKind.Group || tp * cp == 1) ? TimeSpan.FromSeconds(5) : TimeSpan.Zero,
+            Streams = kind == CaseKind.Group || fault is >= LabFault.Drop and <= LabFault.DisconnectAfter ? 1 : random.Next(1, 4),
         };
-        return spec.IsNetworkFault ? spec.WithScript(random, frames) : spec;
+        return spec.IsNetworkFault ? spec.WithScript(random) : spec;
     }
 
     private static LabFault DrawFault(LabOptions options, Random random)
@@ -95,26 +126,41 @@ internal sealed record CaseSpec
         return draw > kinds ? LabFault.None : (LabFault)draw;
     }
 
-    // Connection 0 is the control connection: preface, hello, offer, finish; welcome, grant, verdict. Connection 1 has the frames.
-    private CaseSpec WithScript(Random random, int frames)
+    private static CaseKind DrawKind(LabOptions options, Random random, LabFault fault)
     {
-        var kind = (FaultKind)(Fault - LabFault.Drop);
-        (FaultSides side, int connection, long message) = random.Next(8) switch
-        {
-            0 => (FaultSides.Connecting, 0, 2),
-            1 => (FaultSides.Connecting, 0, 3),
-            2 => (FaultSides.Accepting, 0, 1),
-            3 => (FaultSides.Accepting, 0, 2),
-            _ => (FaultSides.Connecting, 1, random.Next(1, frames + 1)),
-        };
-        return this with
-        {
-            Script = new ScriptedFault(side, connection, message, kind),
-            // The verdict and the last words of a connection; and an offer that comes after its sender has given up.
-            IsRace = (connection == 0 && (kind == FaultKind.Reorder || message + (side == FaultSides.Accepting ? 1 : 0) == 3)) || kind is FaultKind.Stall or FaultKind.Truncate or FaultKind.DisconnectAfter or FaultKind.DisconnectBefore or FaultKind.Flip,
-        };
+        int draw = random.Next(10);
+        // These are about one sender's handmade frames, or the one receiver's room.
+        if (options.Without != Guards.None || fault is LabFault.StaleFrames or LabFault.LateWriter or LabFault.TooLong or LabFault.NoRoom) return CaseKind.Pair;
+        if (draw < 2) return CaseKind.Group;
+        return draw < 4 && options.Transport == "shm" ? CaseKind.InPlace : CaseKind.Pair;
     }
 
-    private static KvCacheLayout Layout(Random random, int layers, int heads, int dim, ElementType type) =>
-        KvCacheLayout.Uniform(Model, layers, heads, dim, type, BlockSizes[random.Next(BlockSizes.Length)], Orders[random.Next(Orders.Length)]);
+    // Of a pair, connection 0 is the control connection: preface, hello, offer, finish; welcome, grant, verdict. Connection 1 has the frames. The pairs of a group
+    // connect one after the other, and after them the members to their coordinator: preface, hello, prepared; welcome, decision.
+    private CaseSpec WithScript(Random random)
+    {
+        var kind = (FaultKind)(Fault - LabFault.Drop);
+        int pairs = Kind != CaseKind.Group ? 1 : PairCount();
+        int frames = Math.Max(1, Target.LayerCount * KvSegment.GranuleCount(Tokens) / (Kind == CaseKind.Group ? 4 : 1));
+        int control = 2 * (Who % pairs);
+        (FaultSides side, int connection, long message) = random.Next(Kind == CaseKind.Group ? 10 : 8) switch
+        {
+            0 => (FaultSides.Connecting, control, 2),
+            1 => (FaultSides.Connecting, control, 3),
+            2 => (FaultSides.Accepting, control, 1),
+            3 => (FaultSides.Accepting, control, 2),
+            8 => (FaultSides.Connecting, 2 * pairs, 2),
+            9 => (FaultSides.Accepting, 2 * pairs, 1),
+            _ => (FaultSides.Connecting, control + 1, random.Next(1, frames + 1)),
+        };
+        return this with { Script = new ScriptedFault(side, connection, message, kind) };
+    }
+
+    /// <summary>How many pairs of a sender and a receiver have something to exchange.</summary>
+    private int PairCount() => ShardPlan.TryCreate(Source, Tokens, Sources.AsSpan(), Targets.AsSpan(), out ShardPlan? shards, out string? reason)
+        ? shards!.Pairs.Length
+        : throw new InvalidOperationException(reason);
+
+    private static ImmutableArray<KvShard> Split(KvCacheLayout layout, int tokens, int tp, int cp) =>
+        [.. Enumerable.Range(0, tp * cp).Select(i => KvShard.TensorParallel(layout, tokens, i % tp, tp).ContextParallel(i / tp, cp))];
 }

@@ -58,15 +58,15 @@ internal sealed class FaultLab
     {
         var results = new CaseResult[count];
         var turns = new ParallelOptions { MaxDegreeOfParallelism = _options.AtOnce };
-        await Parallel.ForEachAsync(Enumerable.Range(0, count), turns, async (i, _) => results[i] = await LabCase.RunAsync(CaseSpec.Draw(_options, first + i), _options));
+        await Parallel.ForEachAsync(Enumerable.Range(0, count), turns, async (i, _) => results[i] = await LabCase.RunAsync(CaseSpec.Draw(_options, _options.First + first + i), _options));
         for (int i = 0; i < count; i++)
         {
             CaseResult result = results[i];
             _results.Add(result);
-            _outcomes.Append(first + i).Append(' ').Append(result.Outcome).Append('\n');
+            _outcomes.Append(result.Spec.Number).Append(' ').Append(result.Outcome).Append('\n');
             if (result.Broken is not { } broken) continue;
             CaseSpec spec = result.Spec;
-            _options.Report($"case {first + i}, {spec.Fault} {spec.Script}, {spec.Codec}, resume {spec.Resume.TotalSeconds} s, streams {spec.Streams}, layers before {spec.LayersBefore} of {spec.Source.LayerCount}, {spec.Tokens} tokens: {result.Sender}/{result.Receiver}: {broken}");
+            _options.Report($"case {spec.Number}, {spec.Kind} {spec.Form}, {spec.Fault} {spec.Script}, {spec.Codec}, resume {spec.Resume.TotalSeconds} s, streams {spec.Streams}, layers before {spec.LayersBefore} of {spec.Source.LayerCount}, {spec.Tokens} tokens: {result.Sender}/{result.Receiver}: {broken}");
         }
     }
 
@@ -91,6 +91,9 @@ internal sealed class FaultLab
             ["leaked_blocks"] = _results.Sum(r => r.LeakedBlocks),
             ["not_terminal"] = _results.Count(r => r.NotTerminal),
             ["faults"] = faults,
+            ["kinds"] = Counts(r => r.Spec.Kind),
+            ["forms"] = Counts(r => r.Spec.Form),
+            ["canaries"] = _results.Count(r => r.Spec is { Kind: CaseKind.Group, HasCanary: true }),
             ["transport"] = _options.Transport,
             ["seconds"] = Math.Round(Elapsed.TotalSeconds, 2),
             ["slowest_case_seconds"] = Math.Round(_results.Select(r => r.Elapsed.TotalSeconds).DefaultIfEmpty().Max(), 2),
@@ -99,16 +102,35 @@ internal sealed class FaultLab
         };
     }
 
+    private JsonObject Counts<T>(Func<CaseResult, T> of) where T : struct, Enum
+    {
+        var counts = new JsonObject();
+        foreach (T value in Enum.GetValues<T>()) counts[value.ToString()] = _results.Count(r => of(r).Equals(value));
+        return counts;
+    }
+
     private async Task JudgeAsync((int Threads, int Descriptors) before)
     {
         int broken = _results.Count(r => r.Broken is not null);
         if (broken > 0) Failures.Add($"{broken} of {_results.Count} cases broke a promise; the first: {_results.First(r => r.Broken is not null).Broken}");
-        if (_options.WatchesProcess && !await ProcessUse.ReturnsToAsync(before.Threads, before.Descriptors)) Failures.Add($"sessions left {ProcessUse.Now()} threads and descriptors; there were {before}");
+        if (_options.WatchesProcess && !await ProcessUse.ReturnsToAsync(before.Threads, before.Descriptors)) Failures.Add($"sessions left {ProcessUse.Now()} threads and descriptors; there were {before}; threads: {string.Join(", ", ProcessUse.Threads())}");
         if (_results.Count < CasesForCoverage || _options.Without != Guards.None) return;
         int least = _results.Count / 100;
         foreach (HandoffStatus end in new[] { HandoffStatus.Committed, HandoffStatus.Aborted, HandoffStatus.Expired, HandoffStatus.Rejected })
         {
             if (Count(end) < least) Failures.Add($"{Count(end)} of {_results.Count} cases ended {end}; at least {least} are asked for");
+        }
+
+        foreach (CaseKind kind in Enum.GetValues<CaseKind>())
+        {
+            int count = _results.Count(r => r.Spec.Kind == kind && r.Sender == HandoffStatus.Committed);
+            if (count < least && (kind != CaseKind.InPlace || _options.Transport == "shm")) Failures.Add($"{count} of {_results.Count} cases were {kind} and committed; at least {least} are asked for");
+        }
+
+        foreach (CacheForm form in Enum.GetValues<CacheForm>())
+        {
+            int count = _results.Count(r => r.Spec.Form == form && r.Sender == HandoffStatus.Committed);
+            if (count < least) Failures.Add($"{count} of {_results.Count} cases were {form} and committed; at least {least} are asked for");
         }
 
         foreach (LabFault fault in Enum.GetValues<LabFault>())
@@ -123,14 +145,18 @@ internal sealed class FaultLab
 /// <summary>Threads of sessions and descriptors that this process has open.</summary>
 internal static class ProcessUse
 {
-    internal static (int Threads, int Descriptors) Now()
+    internal static (int Threads, int Descriptors) Now() => (Threads().Count, Directory.GetFileSystemEntries("/proc/self/fd").Length);
+
+    /// <summary>Names of the threads of sessions; those that wait for sockets are the process's own and stay.</summary>
+    internal static List<string> Threads()
     {
-        int threads = 0;
+        var names = new List<string>();
         foreach (string task in Directory.GetDirectories("/proc/self/task"))
         {
             try
             {
-                if (File.ReadAllText(Path.Combine(task, "comm")).StartsWith("kvhandoff", StringComparison.Ordinal)) threads++;
+                string name = File.ReadAllText(Path.Combine(task, "comm")).TrimEnd();
+                if (name.StartsWith("kvhandoff ", StringComparison.Ordinal)) names.Add(name);
             }
             catch (IOException)
             {
@@ -138,7 +164,7 @@ internal static class ProcessUse
             }
         }
 
-        return (threads, Directory.GetFileSystemEntries("/proc/self/fd").Length);
+        return names;
     }
 
     /// <summary>Whether no more of either are left than before, within a few seconds.</summary>

@@ -13,7 +13,7 @@ internal sealed partial class LabCase
     private async Task StaleFramesAsync()
     {
         var id = new Guid(_spec.Seed, 1, 2, [3, 4, 5, 6, 7, 8, 9, 10]);
-        string endpoint = _receiver!.Endpoint;
+        string endpoint = Receiver.Endpoint;
         List<HandmadeFrame> stale;
         await using (HandmadeSender first = await HandmadeSender.ConnectAsync(endpoint, _spec.Source))
         {
@@ -21,14 +21,17 @@ internal sealed partial class LabCase
             stale = first.Frames(_spec.Source, grant, _spec.Tokens, _spec.Seed + 1);
         }
 
-        await _receiver.DisposeAsync();
-        _receiver = await KvReceiver.ListenAsync(endpoint, _target, ReceiverOptions);
+        await EndsAsync(Receiver.DisposeAsync().AsTask());
+        _receivers[0] = await KvReceiver.ListenAsync(endpoint, Target, ReceiverOptions);
         await using HandmadeSender sender = await HandmadeSender.ConnectAsync(endpoint, _spec.Source);
         Grant again = await sender.OfferAsync(_spec.Source, _spec.Tokens, id);
         List<HandmadeFrame> frames = sender.Frames(_spec.Source, again, _spec.Tokens, _spec.Seed);
-        IncomingHandoff incoming = await FirstAsync(_receiver);
-        foreach (HandmadeFrame frame in stale) sender.Send(frame);
-        foreach (HandmadeFrame frame in frames) sender.Send(frame);
+        IncomingHandoff incoming = await FirstAsync(Receiver);
+        await Task.Run(() =>
+        {
+            foreach (HandmadeFrame frame in stale) sender.Send(frame);
+            foreach (HandmadeFrame frame in frames) sender.Send(frame);
+        });
         await sender.TellAsync(new Finish(id, again.LeaseId, RowOracle.Manifest(_spec.Tokens, _spec.Seed)));
         await DriveAsync(() => incoming.Status >= HandoffStatus.Committed);
         _result.Receiver = _result.Sender = incoming.Status;
@@ -43,17 +46,17 @@ internal sealed partial class LabCase
     /// <summary>A sender that can write by itself does so after the end of its handoff, while the next one would like to have the blocks.</summary>
     private async Task LateWriterAsync()
     {
-        using KvSequence sequence = RowOracle.Fill(_source, _spec.Tokens, _spec.Seed);
-        HandmadeSender late = await HandmadeSender.ConnectAsync(_receiver!.Endpoint, _spec.Source);
+        using KvSequence sequence = RowOracle.Fill(Source, _spec.Tokens, _spec.Seed);
+        HandmadeSender late = await HandmadeSender.ConnectAsync(Receiver.Endpoint, _spec.Source);
         await using (late)
         {
             Grant grant = await late.OfferAsync(_spec.Source, _spec.Tokens, Guid.NewGuid());
-            IncomingHandoff ended = await FirstAsync(_receiver);
+            IncomingHandoff ended = await FirstAsync(Receiver);
             if (CacheWindow.TryRead(late.Welcome.Window.Span, late.Welcome.Layout, late.Regions, out PagedKvCache? window) is { } wrong) throw new InvalidOperationException(wrong);
             if (KvSequence.TryBorrow(window!, grant.Slots, _spec.Tokens, out KvSequence? blocks) is { } misfit) throw new InvalidOperationException(misfit);
             Task ending = ended.DisposeAsync().AsTask();
-            _sender = await KvSender.ConnectAsync(_receiver.Endpoint, _source, SenderOptions);
-            Task<OutgoingHandoff> offering = _sender.OfferAsync(sequence, new HandoffOffer { TotalTokens = _spec.Tokens, Deadline = Deadline, WaitForRoom = Deadline });
+            _senders.Add(await KvSender.ConnectAsync(Receiver.Endpoint, Source, SenderOptions));
+            Task<OutgoingHandoff> offering = _senders[0].OfferAsync(sequence, new HandoffOffer { TotalTokens = _spec.Tokens, Deadline = Deadline, WaitForRoom = Deadline });
             bool early = await SettleAsync(() => offering.IsCompleted, StallRounds);
             if (!early)
             {
@@ -66,7 +69,7 @@ internal sealed partial class LabCase
 
             await DriveAsync(() => offering.IsCompleted);
             await using OutgoingHandoff outgoing = await offering;
-            IncomingHandoff incoming = await FirstAsync(_receiver);
+            IncomingHandoff incoming = await FirstAsync(Receiver);
             for (int layer = 0; layer < _spec.Source.LayerCount; layer++) outgoing.Publish(layer, _spec.Tokens);
             Task<HandoffCost> committing = outgoing.CommitAsync(RowOracle.Manifest(_spec.Tokens, _spec.Seed));
             await DriveAsync(() => committing.IsCompleted);

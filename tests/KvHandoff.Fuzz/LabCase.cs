@@ -7,7 +7,7 @@ using KvHandoff.Transport;
 namespace KvHandoff.Fuzz;
 
 /// <summary>
-/// One handoff between a real sender and a real receiver, with what the case asks for going wrong. The lab waits until nothing moves any more before it
+/// One handoff between real senders and real receivers, with what the case asks for going wrong. The lab waits until nothing moves any more before it
 /// lets time pass, so that what ends a handoff is the fault and not the machine's load.
 /// </summary>
 internal sealed partial class LabCase : IAsyncDisposable
@@ -21,12 +21,13 @@ internal sealed partial class LabCase : IAsyncDisposable
     private readonly CaseResult _result;
     private readonly ManualTime _time = new();
     private readonly FaultPlan _plan;
-    private readonly IDisposable? _registration;
-    private readonly string _endpoint;
+    private readonly StepNetwork? _network;
+    private readonly List<IDisposable> _registrations = [];
+    private readonly string _scheme, _name;
     private readonly SharedSlab? _shared;
-    private readonly PagedKvCache _source, _target;
-    private KvReceiver? _receiver;
-    private KvSender? _sender;
+    private readonly List<PagedKvCache> _sources = [], _targets = [];
+    private readonly List<KvReceiver> _receivers = [];
+    private readonly List<KvSender> _senders = [];
 
     private LabCase(CaseSpec spec, LabOptions options)
     {
@@ -35,27 +36,35 @@ internal sealed partial class LabCase : IAsyncDisposable
         _result = new CaseResult { Spec = spec };
         _plan = new FaultPlan((ulong)spec.Seed, FaultSides.Both);
         if (spec.Script is { } script) _plan.With(script);
-        string prefix = $"lab{Interlocked.Increment(ref _names)}", scheme = options.Transport;
-        // Over shared memory without faults the sender writes into the blocks by itself.
-        if (spec.IsNetworkFault)
+        _name = $"lab{Interlocked.Increment(ref _names)}";
+        _scheme = options.Transport;
+        ITransport inner;
+        if (options.Transport == LoopbackTransport.Scheme)
         {
-            Transports.TryGet(scheme, out ITransport? inner);
-            _registration = Transports.Register(new FaultTransport(inner!, _plan, prefix));
-            scheme = $"{prefix}+{scheme}";
+            _network = new StepNetwork(spec.Seed);
+            inner = new StepTransport(_scheme = $"{_name}step+{LoopbackTransport.Scheme}", _network);
+            _registrations.Add(Transports.Register(inner));
+            Stillness.Process.Join(_network);
+        }
+        else
+        {
+            Transports.TryGet(_scheme, out inner!);
         }
 
-        _endpoint = options.Transport switch
+        if (spec.IsNetworkFault)
         {
-            "tcp" => $"{scheme}://127.0.0.1:0",
-            "loopback" => $"{scheme}://{prefix}",
-            _ => $"{scheme}://@kvhandoff-{Environment.ProcessId}-{prefix}",
-        };
-        _source = PagedKvCache.Allocate(spec.Source, spec.Tokens);
-        int room = spec.Fault switch { LabFault.TooLong => Math.Max(1, spec.Tokens - Math.Max(spec.Target.Groups[0].BlockTokens, 1)), _ => spec.Tokens };
-        if (spec.Fault == LabFault.TooLong && room + spec.Target.Groups[0].BlockTokens > spec.Tokens) room = 0;
+            var faulty = new FaultTransport(inner, _plan, _name);
+            _registrations.Add(Transports.Register(faulty));
+            _scheme = faulty.Name;
+        }
+
+        if (spec.Kind == CaseKind.Group) return;
+        _sources.Add(PagedKvCache.Allocate(spec.Source, spec.Tokens));
+        int block = spec.Target.Groups.Max(g => g.BlockTokens);
+        int room = spec.Fault == LabFault.TooLong ? spec.Tokens - Math.Max(block, 1) : spec.Tokens;
         int tokens = Math.Max(1, room);
         if (options.Transport == "shm") _shared = SharedSlab.Create("kvhandoff-lab", PagedKvCache.RequiredBytes(spec.Target, tokens));
-        _target = _shared is null ? PagedKvCache.Allocate(spec.Target, tokens) : PagedKvCache.Over(spec.Target, _shared, tokens);
+        _targets.Add(_shared is null ? PagedKvCache.Allocate(spec.Target, tokens) : PagedKvCache.Over(spec.Target, _shared, tokens));
     }
 
     internal static async Task<CaseResult> RunAsync(CaseSpec spec, LabOptions options)
@@ -78,9 +87,15 @@ internal sealed partial class LabCase : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        if (_sender is not null) await _sender.DisposeAsync();
-        if (_receiver is not null) await _receiver.DisposeAsync();
+        foreach (KvSender sender in _senders) await sender.DisposeAsync();
+        foreach (KvReceiver receiver in _receivers) await receiver.DisposeAsync();
     }
+
+    private PagedKvCache Source => _sources[0];
+
+    private PagedKvCache Target => _targets[0];
+
+    private KvReceiver Receiver => _receivers[0];
 
     private KvReceiverOptions ReceiverOptions => new()
     {
@@ -88,7 +103,7 @@ internal sealed partial class LabCase : IAsyncDisposable
         Lease = Lease,
         TimeProvider = _time,
         Without = _options.Without,
-        HandshakeTimeout = TimeSpan.FromSeconds(2),
+        HandshakeTimeout = HandshakeTimeout,
         Admission = _spec.Fault == LabFault.Refused ? _ => AdmissionVerdict.Refuse("the lab says no") : null,
     };
 
@@ -99,12 +114,28 @@ internal sealed partial class LabCase : IAsyncDisposable
         Codec = _spec.Codec,
         TimeProvider = _time,
         ResumeWithin = _spec.Resume,
-        HandshakeTimeout = TimeSpan.FromSeconds(2),
+        HandshakeTimeout = HandshakeTimeout,
+    };
+
+    // In steps a machine that is busy with other work must not let it pass; what is lost in a handshake waits for a deadline of the lab's own time.
+    private TimeSpan HandshakeTimeout => TimeSpan.FromSeconds(_network is null ? 2 : 15);
+
+    private string EndpointOf(int receiver) => _options.Transport switch
+    {
+        "tcp" => $"{_scheme}://127.0.0.1:0",
+        LoopbackTransport.Scheme => $"{_scheme}://{_name}r{receiver}",
+        _ => $"{_scheme}://@kvhandoff-{Environment.ProcessId}-{_name}-{receiver}",
     };
 
     private async Task RunAsync()
     {
-        _receiver = await KvReceiver.ListenAsync(_endpoint, _target, ReceiverOptions);
+        if (_spec.Kind == CaseKind.Group)
+        {
+            await RunGroupAsync();
+            return;
+        }
+
+        _receivers.Add(await KvReceiver.ListenAsync(EndpointOf(0), Target, ReceiverOptions));
         if (_spec.Fault == LabFault.StaleFrames)
         {
             await StaleFramesAsync();
@@ -117,123 +148,12 @@ internal sealed partial class LabCase : IAsyncDisposable
             return;
         }
 
-        using KvSequence? taken = _spec.Fault == LabFault.NoRoom ? _target.CreateSequence() : null;
+        using KvSequence? taken = _spec.Fault == LabFault.NoRoom ? Target.CreateSequence() : null;
         taken?.TryReserve(1);
-        using KvSequence sequence = RowOracle.Fill(_source, _spec.Tokens, _spec.Seed);
-        _sender = await KvSender.ConnectAsync(_receiver.Endpoint, _source, SenderOptions);
+        using KvSequence? sequence = _spec.Kind == CaseKind.InPlace ? null : RowOracle.Fill(Source, _spec.Tokens, _spec.Seed);
+        _senders.Add(await KvSender.ConnectAsync(Receiver.Endpoint, Source, SenderOptions));
+        await SettleAsync();
         await HandOverAsync(sequence);
-    }
-
-    private async Task HandOverAsync(KvSequence sequence)
-    {
-        var offer = new HandoffOffer { TotalTokens = _spec.Tokens, Deadline = Deadline, WaitForRoom = _spec.Fault == LabFault.NoRoom && _spec.LayersBefore > 0 ? TimeSpan.FromSeconds(1) : TimeSpan.Zero };
-        Task<OutgoingHandoff> offering = _sender!.OfferAsync(sequence, offer);
-        ValueTask<IncomingHandoff> next = FirstAsync(_receiver!);
-        await DriveAsync(() => offering.IsCompleted);
-        if (!offering.IsCompletedSuccessfully)
-        {
-            _result.Sender = await EndOfAsync(offering);
-            IncomingHandoff? nobodys = next.IsCompletedSuccessfully ? next.Result : null;
-            if (nobodys is not null)
-            {
-                await DriveAsync(() => nobodys.Status >= HandoffStatus.Committed);
-                _result.Receiver = nobodys.Status;
-            }
-
-            return;
-        }
-
-        await using OutgoingHandoff outgoing = offering.Result;
-        if (!await SettleAsync(() => next.IsCompleted, stalls: false)) throw new InvalidOperationException("A handoff was granted and not announced.");
-        IncomingHandoff incoming = next.Result;
-        Task<HandoffCost>? committing = await PublishAsync(outgoing, incoming);
-        await DriveAsync(() => outgoing.Status >= HandoffStatus.Committed && incoming.Status >= HandoffStatus.Committed && committing is null or { IsCompleted: true });
-        _result.Sender = outgoing.Status;
-        _result.Receiver = incoming.Status;
-        if (committing is not null) await EndOfAsync(committing);
-        if (_spec.Fault == LabFault.ReceiverRestart && _spec.Resume > TimeSpan.Zero && outgoing.Status == HandoffStatus.Committed)
-        {
-            // The new life granted the offer afresh.
-            ValueTask<IncomingHandoff> again = FirstAsync(_receiver!);
-            if (!await SettleAsync(() => again.IsCompleted, stalls: false)) throw new InvalidOperationException("The sender is committed; the receiver's new life knows of no handoff.");
-            incoming = again.Result;
-            _result.Receiver = incoming.Status;
-        }
-
-        await CompareAsync(sequence, incoming);
-    }
-
-    private async Task<Task<HandoffCost>?> PublishAsync(OutgoingHandoff outgoing, IncomingHandoff incoming)
-    {
-        bool stalled = false;
-        for (int layer = 0; layer < _spec.Source.LayerCount; layer++)
-        {
-            if (layer == _spec.LayersBefore && await InterruptAsync(outgoing, incoming)) return null;
-            outgoing.Publish(layer, _spec.Tokens);
-            Task landed = incoming.LayerAsync(layer);
-            // What stands still once does so for the layers behind it.
-            int rounds = stalled ? TickRounds : _spec.MayStall || _spec.IsNetworkFault ? StallRounds : PatientRounds;
-            stalled |= !await SettleAsync(() => landed.IsCompleted || outgoing.Status >= HandoffStatus.Committed, rounds);
-            _ = landed.Exception;
-        }
-
-        if (_spec.LayersBefore == _spec.Source.LayerCount && await InterruptAsync(outgoing, incoming)) return null;
-        if (_spec.Fault == LabFault.NeverCommits) return null;
-        return outgoing.CommitAsync(RowOracle.Manifest(_spec.Tokens, _spec.Seed));
-    }
-
-    /// <summary>What a host does that it should not; true when the sender does nothing more after it.</summary>
-    private async Task<bool> InterruptAsync(OutgoingHandoff outgoing, IncomingHandoff incoming)
-    {
-        switch (_spec.Fault)
-        {
-            case LabFault.CancelSender:
-                await outgoing.DisposeAsync().AsTask().WaitAsync(Patience);
-                return true;
-            case LabFault.CancelReceiver:
-                await incoming.DisposeAsync().AsTask().WaitAsync(Patience);
-                return false;
-            case LabFault.DisposeSender:
-                await _sender!.DisposeAsync().AsTask().WaitAsync(Patience);
-                return true;
-            case LabFault.ReceiverRestart:
-                string endpoint = _receiver!.Endpoint;
-                await _receiver.DisposeAsync().AsTask().WaitAsync(Patience);
-                if (_target.UsedBlocks != 0) Break($"a disposed receiver left {_target.UsedBlocks} blocks");
-                _receiver = await KvReceiver.ListenAsync(endpoint, _target, ReceiverOptions);
-                return false;
-            default:
-                return false;
-        }
-    }
-
-    private async Task CompareAsync(KvSequence sequence, IncomingHandoff incoming)
-    {
-        if (_result.Sender == HandoffStatus.Committed && _result.Receiver != HandoffStatus.Committed) Break($"the sender is Committed, the receiver {_result.Receiver}");
-        if (_result.Receiver != HandoffStatus.Committed) return;
-        using KvSequence landed = await incoming.CommittedAsync().WaitAsync(Patience);
-        if (RowOracle.Difference(_spec.Plan, _spec.Codec, sequence, landed) is { } difference) Corrupt(difference);
-        if (!incoming.Manifest.Equals(RowOracle.Manifest(_spec.Tokens, _spec.Seed))) Corrupt("the manifest differs");
-    }
-
-    /// <summary>How what has completed ended, as the status that the handoff had.</summary>
-    private async Task<HandoffStatus> EndOfAsync(Task task)
-    {
-        try
-        {
-            await task.WaitAsync(TimeSpan.FromSeconds(5));
-            return HandoffStatus.Committed;
-        }
-        catch (HandoffException e)
-        {
-            if (e.Failure == HandoffFailure.Corrupt && _result.Sender == HandoffStatus.Committed) Corrupt(e.Message);
-            return e.Failure switch { HandoffFailure.Rejected => HandoffStatus.Rejected, HandoffFailure.Expired => HandoffStatus.Expired, _ => HandoffStatus.Aborted };
-        }
-        catch (TimeoutException)
-        {
-            NotTerminal("a call did not complete");
-            return HandoffStatus.Aborted;
-        }
     }
 
     private void Break(string what) => _result.Broken ??= what;

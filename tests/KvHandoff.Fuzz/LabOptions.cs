@@ -33,6 +33,9 @@ internal sealed record LabOptions
 
     internal int Cases { get; init; } = 2000;
 
+    /// <summary>Number of the first case: one that was reported is made alone.</summary>
+    internal int First { get; init; }
+
     /// <summary>Ends the run early; null: when the cases are done.</summary>
     internal TimeSpan? Limit { get; init; }
 
@@ -72,8 +75,9 @@ internal sealed record CaseResult
     /// <summary>The promise that was broken, or null.</summary>
     internal string? Broken { get; set; }
 
+    /// <summary>Of a group: how each sender's pair and each receiver ended.</summary>
+    internal List<HandoffStatus> Members { get; } = [];
+
     /// <summary>What must be equal in every run of the seed.</summary>
-    internal string Outcome => Spec.IsRace
-        ? $"{Spec.Fault} {(Corrupted ? "corrupted" : "")}{Broken}"
-        : $"{Spec.Fault} {Sender} {Receiver} {(Corrupted ? "corrupted" : "")}{Broken}";
+    internal string Outcome => $"{Spec.Kind} {Spec.Fault} {Sender} {Receiver} {string.Join(' ', Members)} {Faults} {(Corrupted ? "corrupted" : "")}{Broken}";
 }

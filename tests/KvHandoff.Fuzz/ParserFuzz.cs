@@ -16,7 +16,7 @@ namespace KvHandoff.Fuzz;
 /// Damages valid bytes of every format and gives them to its parser: it has to say no or yes, never throw, and never allocate far more than it was given.
 /// Checksums are made right again in half of the cases, so that the fields behind them are reached.
 /// </summary>
-internal static class ParserFuzz
+internal static partial class ParserFuzz
 {
     // A parser may copy what it reads a few times, and build its objects.
     private const long AllocationFactor = 64, AllocationBase = 2 << 20;
@@ -132,6 +132,7 @@ internal static class ParserFuzz
         yield return new Format("window", _ => CacheWindow.Write(bench.Target, [bench.Shared]).Memory.ToArray(), Nothing, bench.ParseWindow);
         yield return new Format("ticket", _ => bench.Ticket, Nothing, b => HandoffTicket.TryParse(b, out _, out _));
         yield return new Format("canary", _ => bench.Canary, Nothing, b => CanaryCodec.TryRead(b, bench.Id, out _, out _));
+        yield return new Format("canary states", _ => bench.CanaryStates, Nothing, b => CanaryPartialCodec.TryRead(b, out _, out _, out _) is null);
         foreach (IKvCodec codec in KvCodecs.All)
             yield return new Format($"{codec.Name} segment", _ => bench.Encode(bench.Plain, codec), Nothing, b => bench.Decode(bench.Plain, codec, b));
         yield return new Format("stored segment", _ => bench.Encode(bench.Stored, KvCodecs.Raw), Nothing, b => bench.Decode(bench.Stored, KvCodecs.Raw, b));
@@ -204,151 +205,5 @@ internal static class ParserFuzz
         if (bytes.Length < WireConstants.ControlHeaderBytes) return;
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(8), bytes.Length - WireConstants.ControlHeaderBytes);
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(12), Crc32C.Append(Crc32C.Compute(bytes.AsSpan(0, 12)), bytes.AsSpan(WireConstants.ControlHeaderBytes)));
-    }
-
-    /// <summary>Valid things to damage, and caches that decoders write to, with guards around what they may touch.</summary>
-    private sealed class Bench : IDisposable
-    {
-        private const int Tokens = 100;
-        private static readonly ModelIdentity Model = new("lab", "0123abcd", 10000);
-
-        internal Bench()
-        {
-            KvCacheLayout plain = KvCacheLayout.Uniform(Model, 2, 2, 32), stored = KvCacheLayout.Uniform(Model, 2, 2, 32, ElementType.Fp8E4M3);
-            Layouts = [plain, stored, KvCacheLayout.Latent(Model, 3, 64, 16), KvCacheLayout.Uniform(Model, 4, 2, 64, ElementType.Float16, 16, DimensionOrder.TokenMajor)];
-            Shared = SharedSlab.Create("kvhandoff-lab", PagedKvCache.RequiredBytes(plain, 512));
-            Target = PagedKvCache.Over(plain, Shared, 512);
-            Plain = new Pair(plain, plain, Tokens);
-            Stored = new Pair(plain, stored, Tokens);
-            var whole = KvShard.Whole(plain, Tokens);
-            Group = new HandoffGroup([whole], [whole], 0, 0, 0);
-            Part = CachePart.All(plain);
-            Id = Guid.NewGuid();
-            byte[] key = new byte[32];
-            Ticket = HandoffTicket.Issue(new TicketKeyRing(7, key), new TicketClaims { Audience = "decode", Sender = "prefill", HandoffId = Id, MaxKvBytes = 1 << 20 }).Encoded.ToArray();
-            CanarySet set = AttentionCanary.CreateSeeded(Plain.Source, Tokens, Id, [(0, 0), (1, 1)])!;
-            Canary = new byte[CanaryCodec.ByteCount(set)];
-            CanaryCodec.Write(set, Canary);
-            Messages = Every(plain);
-        }
-
-        internal KvCacheLayout[] Layouts { get; }
-
-        internal SharedSlab Shared { get; }
-
-        internal PagedKvCache Target { get; }
-
-        internal Pair Plain { get; }
-
-        internal Pair Stored { get; }
-
-        internal HandoffGroup Group { get; }
-
-        internal CachePart Part { get; }
-
-        internal Guid Id { get; }
-
-        internal byte[] Ticket { get; }
-
-        internal byte[] Canary { get; }
-
-        internal ControlMessage[] Messages { get; }
-
-        internal bool ParseWindow(byte[] bytes)
-        {
-            if (CacheWindow.TryRead(bytes, Target.Layout, [Shared], out PagedKvCache? cache) is not null) return false;
-            // What was accepted must lie inside: touch its first and last block of every layer.
-            foreach (KvBlockPool pool in cache!.Pools)
-            {
-                for (int layer = 0; layer < pool.Group.Layers.Length; layer++)
-                {
-                    pool.Block(layer, 0).Fill(1);
-                    pool.Block(layer, pool.Capacity - 1).Fill(1);
-                }
-            }
-
-            return true;
-        }
-
-        internal byte[] Encode(Pair pair, IKvCodec codec)
-        {
-            byte[] bytes = new byte[SegmentCoder.MaxEncodedBytes(pair.Transfer, codec, KvPlane.Key, KvSegment.GranuleTokens)];
-            EncodedSegment segment = SegmentCoder.Encode(pair.Transfer, codec, pair.Source.View(0), 0, KvPlane.Key, 0, new byte[SegmentCoder.HistoryBytes(pair.Transfer, codec)], bytes);
-            return bytes[..segment.Bytes];
-        }
-
-        internal bool Decode(Pair pair, IKvCodec codec, byte[] bytes)
-        {
-            // Head 1 and the second granule are not this segment's: whatever comes, they stay as they are.
-            KvLayerView view = pair.Landing.View(0, Tokens);
-            view.Row(1, KvPlane.Key, 0).Fill(0x5A);
-            view.Row(0, KvPlane.Key, KvSegment.GranuleTokens).Fill(0x5A);
-            bool good = SegmentCoder.TryDecode(pair.Transfer, codec, bytes, view, 0, KvPlane.Key, 0, out _);
-            if (view.Row(1, KvPlane.Key, 0).ContainsAnyExcept((byte)0x5A) || view.Row(0, KvPlane.Key, KvSegment.GranuleTokens).ContainsAnyExcept((byte)0x5A))
-                throw new InvalidOperationException("The decoder wrote outside its segment.");
-            return good;
-        }
-
-        public void Dispose()
-        {
-            Plain.Dispose();
-            Stored.Dispose();
-            Target.Dispose();
-            Shared.Dispose();
-        }
-
-        private ControlMessage[] Every(KvCacheLayout layout)
-        {
-            ImmutableArray<ImmutableArray<uint>> generations = [[1, 2, 3], [4]];
-            return
-            [
-                new Hello(layout, "prefill", 2),
-                new Welcome(5, Id, layout, 2, "decode") { Window = CacheWindow.Write(Target, [Shared]) },
-                new Offer(Id, Tokens, KvShard.Whole(layout, Tokens), CodecId.Raw, 1000, "request", 3) { PrefixHashes = new byte[32], Ticket = Ticket, Group = Group.ToBytes() },
-                new Grant(Id, 7, 1000, generations, 4096) { Landed = new byte[] { 3 }, Slots = generations },
-                new Reject(Id, RejectReason.NoSpace, "no room", 10, 5, 100),
-                new Finish(Id, 7, RowOracle.Manifest(Tokens, 9)) { Canary = Canary },
-                new Committed(Id, 7, 1, 2, 3, 4, [5, 6]),
-                new Abort(Id, 7, AbortReason.Cancelled, "why"),
-                new Renew(Id, 7, 1000),
-                new Query(Id),
-                new Outcome(Id, HandoffOutcome.Aborted, "text"),
-                new Fault(WireErrorCode.BadValue, "text"),
-                new Released(Id, 7),
-                new Prepared(Id, 1, true, "") { CanaryStates = new byte[] { 1, 2, 3 } },
-                new Decision(Id, HandoffOutcome.Aborted, "why") { Reason = AbortReason.Corrupt },
-            ];
-        }
-    }
-
-    /// <summary>Rows to encode, and blocks to decode into.</summary>
-    private sealed class Pair : IDisposable
-    {
-        private readonly PagedKvCache _from, _to;
-
-        internal Pair(KvCacheLayout source, KvCacheLayout target, int tokens)
-        {
-            if (!TransferPlan.TryCreate(source, target, out TransferPlan? plan, out string? reason)) throw new InvalidOperationException(reason);
-            Transfer = plan!.Groups[0];
-            _from = PagedKvCache.Allocate(source, tokens);
-            _to = PagedKvCache.Allocate(target, 128);
-            Source = RowOracle.Fill(_from, tokens, 1);
-            Landing = _to.CreateSequence();
-            Landing.TryReserve(tokens);
-        }
-
-        internal GroupTransfer Transfer { get; }
-
-        internal KvSequence Source { get; }
-
-        internal KvSequence Landing { get; }
-
-        public void Dispose()
-        {
-            Source.Dispose();
-            Landing.Dispose();
-            _from.Dispose();
-            _to.Dispose();
-        }
     }
 }

@@ -10,6 +10,7 @@ internal static class Program
         usage: KvHandoff.Fuzz [options]
           --seed N             equal seeds give equal cases (1)
           --cases N            handoffs to make (2000)
+          --first N            number of the first one (0): with --cases 1 one that was reported, alone
           --seconds N          ends earlier after so many seconds
           --transport T        loopback, tcp, unix or shm (loopback)
           --without GUARD      takes away fences, checksums or quarantine: what they guard against then happens, and the exit code is 1
@@ -52,7 +53,7 @@ internal static class Program
             FaultLab again = await FaultLab.RunAsync(options);
             for (int i = 0; i < Math.Min(lab.Results.Count, again.Results.Count); i++)
             {
-                if (lab.Results[i].Outcome != again.Results[i].Outcome) lab.Failures.Add($"case {i}: {lab.Results[i].Outcome}, and the second time {again.Results[i].Outcome}");
+                if (lab.Results[i].Outcome != again.Results[i].Outcome) lab.Failures.Add($"case {options.First + i}: {lab.Results[i].Outcome}, and the second time {again.Results[i].Outcome}");
             }
         }
 
@@ -86,6 +87,9 @@ internal static class Program
                     break;
                 case "--cases" when whole && number is >= 1 and <= 100_000_000:
                     options = options with { Cases = (int)number };
+                    break;
+                case "--first" when whole && number <= 100_000_000:
+                    options = options with { First = (int)number };
                     break;
                 case "--seconds" when whole && number is >= 1 and <= 1_000_000:
                     options = options with { Limit = TimeSpan.FromSeconds(number), Cases = args.Contains("--cases") ? options.Cases : int.MaxValue };

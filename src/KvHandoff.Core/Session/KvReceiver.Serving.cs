@@ -34,6 +34,19 @@ public sealed partial class KvReceiver
     private async Task ServeAsync(IConnection connection)
     {
         await Task.Yield();
+        try
+        {
+            await GreetAsync(connection).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // The receiver shuts down in the middle of a greeting.
+            connection.Dispose();
+        }
+    }
+
+    private async Task GreetAsync(IConnection connection)
+    {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         timeout.CancelAfter(_options.HandshakeTimeout);
         (ConnectionPreface preface, WireError? error) = await Handshake.ReadPrefaceAsync(connection, timeout.Token).ConfigureAwait(false);
@@ -98,10 +111,15 @@ public sealed partial class KvReceiver
 
                 foreach ((IncomingHandoff handoff, long since) in _ending)
                 {
-                    // A frame that has begun may come to its end; one that is stalled holds the blocks until its connection is cut.
-                    if (handoff.Use.Count > 0 && now - since <= _options.Lease.TotalMilliseconds) continue;
-                    foreach (IncomingPart part in handoff.Parts) if (handoff.Use.Count > 0) part.Peer?.AbortStreams();
+                    // A frame that has begun may come to its end, and a sender may let go; one that is stalled holds the blocks until its connection is cut.
+                    bool inUse = handoff.Use.Count > 0, isQuarantined = handoff.IsQuarantined;
+                    if ((inUse || isQuarantined) && now - since <= _options.Lease.TotalMilliseconds) continue;
                     _ending.TryRemove(handoff, out _);
+                    foreach (IncomingPart part in handoff.Parts)
+                    {
+                        if (isQuarantined) part.Peer?.Disconnect($"The sender did not let go of ended handoff {handoff.Id} within {_options.Lease.TotalMilliseconds} ms.");
+                        else if (inUse) part.Peer?.AbortStreams();
+                    }
                 }
 
                 _desk.ServeWaiting(now);

@@ -153,7 +153,7 @@ public sealed partial class KvReceiver : IAsyncDisposable
             foreach (IncomingPart part in handoff.Parts) _ = CloseWindowAsync(handoff, part.StoppedWindowAsync());
         }
 
-        if (handoff.Use.Count > 0) _ending[handoff] = Clock.NowMilliseconds;
+        if (handoff.Use.Count > 0 || handoff.IsQuarantined) _ending[handoff] = Clock.NowMilliseconds;
         if (handoff.Group is not null) _groups.Ended(handoff, status, text);
     }
 
@@ -165,6 +165,15 @@ public sealed partial class KvReceiver : IAsyncDisposable
         if (handoff is null || handoff.Parts.All(p => p.LeaseId != lease)) return;
         _quarantined.TryRemove(id, out _);
         handoff.Apply(HandoffEvent.WindowClosed);
+    }
+
+    /// <summary>A sender gives up that its grant has not reached: it has written nothing by itself, and will not.</summary>
+    internal void GiveUp(Abort abort, ReceiverPeer peer)
+    {
+        IncomingHandoff? handoff = FindLanding(abort.HandoffId) ?? _quarantined.GetValueOrDefault(abort.HandoffId);
+        if (handoff?.PartOf(peer) is not { } part) return;
+        handoff.Fail(abort.Reason, $"The sender aborted: {abort.Message}");
+        CloseWindow(abort.HandoffId, part.LeaseId);
     }
 
     private async Task CloseWindowAsync(IncomingHandoff handoff, Task gone)

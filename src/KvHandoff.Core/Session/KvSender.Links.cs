@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using KvHandoff.Wire;
 
 namespace KvHandoff.Session;
@@ -75,9 +74,9 @@ public sealed partial class KvSender
     /// <summary>Connects again within the time that receivers were asked to wait, and offers what is open once more, with its lease.</summary>
     private async Task ResumeAsync(string reason)
     {
-        long started = Stopwatch.GetTimestamp();
+        long started = Clock.NowMilliseconds;
         string last = reason;
-        for (TimeSpan wait = FirstRetry; !_stop.IsCancellationRequested && Stopwatch.GetElapsedTime(started) < ResumeWithin; wait = TimeSpan.FromTicks(Math.Min(2 * wait.Ticks, LongestRetry.Ticks)))
+        for (TimeSpan wait = FirstRetry; !_stop.IsCancellationRequested && Clock.NowMilliseconds - started < ResumeWithin.TotalMilliseconds; wait = TimeSpan.FromTicks(Math.Min(2 * wait.Ticks, LongestRetry.Ticks)))
         {
             try
             {
@@ -99,7 +98,7 @@ public sealed partial class KvSender
                 break;
             }
 
-            await Task.Delay(wait, CancellationToken.None).ConfigureAwait(false);
+            await Task.Delay(wait, _options.TimeProvider, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         foreach (OutgoingHandoff handoff in _open.Values)
@@ -112,8 +111,13 @@ public sealed partial class KvSender
     {
         switch (message)
         {
-            case Grant grant when _open.TryGetValue(grant.HandoffId, out OutgoingHandoff? handoff):
+            case Grant grant when _open.TryGetValue(grant.HandoffId, out OutgoingHandoff? handoff) && handoff.Status < HandoffStatus.Committed:
                 handoff.OnGrant(grant, link);
+                break;
+            case Grant late:
+                // Given up before the answer came: the receiver is not to keep blocks for it until the lease ends, let alone in quarantine.
+                _ = link.SendAsync(new Abort(late.HandoffId, late.LeaseId, AbortReason.Cancelled, "The sender had given it up when it was granted."));
+                if (!late.Slots.IsDefaultOrEmpty) _ = link.SendAsync(new Released(late.HandoffId, late.LeaseId));
                 break;
             case Reject { Reason: RejectReason.Duplicate } known when _open.TryGetValue(known.HandoffId, out OutgoingHandoff? handoff) && handoff.CanResume:
                 // Ended at the receiver while the connection was down: only it knows how.
@@ -133,6 +137,8 @@ public sealed partial class KvSender
                 handoff.OnCommitted(committed);
                 break;
             case Abort abort when _open.TryGetValue(abort.HandoffId, out OutgoingHandoff? handoff):
+                // Granted, as the lease says, but the grant never came: blocks that this side could have written are not held back for it.
+                if (link.Window is not null && handoff.Window is null && abort.LeaseId != 0) _ = link.SendAsync(new Released(abort.HandoffId, abort.LeaseId));
                 HandoffFailure failure = abort.Reason switch
                 {
                     AbortReason.Corrupt => HandoffFailure.Corrupt,

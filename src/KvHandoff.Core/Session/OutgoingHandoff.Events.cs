@@ -7,12 +7,12 @@ namespace KvHandoff.Session;
 // What the receiver, the connection and time do to a handoff.
 public sealed partial class OutgoingHandoff
 {
-    /// <summary>Whether the receiver keeps what has landed while the connection is down.</summary>
+    /// <summary>Whether the receiver keeps what has landed while the connection is down. Rows written in place are in no cache of this side that could send them again.</summary>
     internal bool CanResume
     {
         get
         {
-            lock (_gate) return _grant is not null && !_state.IsTerminal && _sender.ResumeWithin > TimeSpan.Zero && LandedFrames.Fits(Shape.Frames);
+            lock (_gate) return _grant is not null && !IsInPlace && !_state.IsTerminal && _sender.ResumeWithin > TimeSpan.Zero && LandedFrames.Fits(Shape.Frames);
         }
     }
 
@@ -21,7 +21,7 @@ public sealed partial class OutgoingHandoff
     {
         Intent = Offer.Intent,
         WaitMilliseconds = (long)Offer.WaitForRoom.TotalMilliseconds,
-        ResumeMilliseconds = LandedFrames.Fits(Shape.Frames) ? (long)_sender.ResumeWithin.TotalMilliseconds : 0,
+        ResumeMilliseconds = !IsInPlace && LandedFrames.Fits(Shape.Frames) ? (long)_sender.ResumeWithin.TotalMilliseconds : 0,
         ResumeLease = _grant?.LeaseId ?? 0,
         PrefixHashes = Offer.PrefixHashes,
         Ticket = Offer.Ticket,

@@ -13,8 +13,7 @@ public sealed partial class OutgoingHandoff
     /// <exception cref="InvalidOperationException">The handoff was not offered with <see cref="KvSender.OfferInPlaceAsync"/>.</exception>
     public bool WriteRows(int layer, int start, ReadOnlySpan<float> keys, ReadOnlySpan<float> values)
     {
-        KvSequence window = RequireWindow();
-        if (!Use.TryEnter()) return false;
+        if (!TryEnterWindow(out KvSequence window)) return false;
         try
         {
             window.WriteRows(layer, start, keys, values);
@@ -22,7 +21,7 @@ public sealed partial class OutgoingHandoff
         }
         finally
         {
-            Use.Exit();
+            LeaveWindow();
         }
     }
 
@@ -32,8 +31,7 @@ public sealed partial class OutgoingHandoff
     public bool Write(int layer, RowWriter writer)
     {
         ArgumentNullException.ThrowIfNull(writer);
-        KvSequence window = RequireWindow();
-        if (!Use.TryEnter()) return false;
+        if (!TryEnterWindow(out KvSequence window)) return false;
         try
         {
             writer(window.View(layer, TotalTokens));
@@ -41,10 +39,24 @@ public sealed partial class OutgoingHandoff
         }
         finally
         {
-            Use.Exit();
+            LeaveWindow();
         }
     }
 
-    private KvSequence RequireWindow() => IsInPlace && Window is { } window ? window
-        : throw new InvalidOperationException($"Handoff {Id} sends rows of a sequence; offer it in place to write them at the receiver.");
+    // The host's thread writes here, of which a link that ends knows nothing: it must not unmap the blocks under it.
+    private bool TryEnterWindow(out KvSequence window)
+    {
+        window = IsInPlace && Window is { } mapped ? mapped
+            : throw new InvalidOperationException($"Handoff {Id} sends rows of a sequence; offer it in place to write them at the receiver.");
+        if (!Use.TryEnter()) return false;
+        if (_link.TryHoldWindow()) return true;
+        Use.Exit();
+        return false;
+    }
+
+    private void LeaveWindow()
+    {
+        _link.ReleaseWindow();
+        Use.Exit();
+    }
 }

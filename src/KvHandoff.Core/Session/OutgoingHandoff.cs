@@ -92,6 +92,9 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
 
     internal Task<Grant> GrantedAsync => _granted.Task;
 
+    /// <summary>Completes with the verdict; fails when the handoff does, also one that nobody commits.</summary>
+    internal Task EndedAsync => _verdict.Task;
+
     /// <summary>
     /// Says that the rows of tokens 0 .. <paramref name="tokens"/> - 1 of <paramref name="layer"/> are final. Whole granules of 64 tokens
     /// are sent at once; a ragged last one when its last token is published.
@@ -197,7 +200,11 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
     [ThreadStatic]
     private static List<(HandoffPiece Piece, int Frame)>? t_due;
 
-    private static List<(HandoffPiece Piece, int Frame)> Due() => t_due ??= [];
+    private static List<(HandoffPiece Piece, int Frame)> Due()
+    {
+        (t_due ??= []).Clear();
+        return t_due;
+    }
 
     // Called with the gate held.
     private void Send(List<(HandoffPiece Piece, int Frame)> due)

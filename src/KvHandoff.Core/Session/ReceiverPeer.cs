@@ -219,7 +219,8 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
             case Renew renew when Landing(renew.HandoffId, renew.LeaseId) is { } part:
                 part.Touch();
                 break;
-            case Abort { LeaseId: 0 } abort when desk.Withdraw(abort.HandoffId, this):
+            case Abort { LeaseId: 0 } abort:
+                if (!desk.Withdraw(abort.HandoffId, this)) receiver.GiveUp(abort, this);
                 break;
             case Abort abort when Landing(abort.HandoffId, abort.LeaseId) is { } part:
                 part.Handoff.Fail(abort.Reason, $"The sender aborted: {abort.Message}");

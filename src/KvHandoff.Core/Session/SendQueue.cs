@@ -16,7 +16,7 @@ internal sealed class SendQueue
 
     private readonly ConcurrentQueue<SendJob>[] _jobs = [.. Enumerable.Range(0, Levels).Select(_ => new ConcurrentQueue<SendJob>())];
     private readonly SemaphoreSlim _wake = new(0);
-    private int _asleep, _closed, _poked;
+    private int _asleep, _closed;
 
     internal void Add(in SendJob job, byte priority) => _jobs[Levels - 1 - priority * Levels / 256].Enqueue(job);
 
@@ -29,15 +29,15 @@ internal sealed class SendQueue
         if (wake > 0) _wake.Release(wake);
     }
 
-    /// <summary>Waits until there may be a job; false when the queue is closed.</summary>
-    internal bool Wait()
+    /// <summary>Waits until there may be something to send; false when the queue is closed.</summary>
+    internal bool Wait(SendStream stream)
     {
         while (true)
         {
             if (Volatile.Read(ref _closed) != 0) return false;
-            if (Interlocked.Exchange(ref _poked, 0) != 0 || HasJobs) return true;
+            if (stream.HasUnsent || HasJobs) return true;
             Interlocked.Increment(ref _asleep);
-            if (!HasJobs && Volatile.Read(ref _closed) == 0 && Volatile.Read(ref _poked) == 0) _wake.Wait();
+            if (!HasJobs && !stream.HasUnsent && Volatile.Read(ref _closed) == 0) _wake.Wait();
             Interlocked.Decrement(ref _asleep);
         }
     }
@@ -73,12 +73,8 @@ internal sealed class SendQueue
         return false;
     }
 
-    /// <summary>Wakes a stream though there may be no job.</summary>
-    internal void Poke()
-    {
-        Volatile.Write(ref _poked, 1);
-        Announce(1);
-    }
+    /// <summary>Wakes all streams: one of them has something to send that is not queued.</summary>
+    internal void WakeAll() => Announce(int.MaxValue);
 
     internal void Close(int streams)
     {

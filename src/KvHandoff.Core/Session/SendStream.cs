@@ -20,6 +20,9 @@ internal sealed class SendStream
     private readonly Lock _sending = new();
     private bool _ended;
 
+    // What a helper found no room for is the thread's to send.
+    private volatile bool _hasUnsent;
+
     internal SendStream(IConnection connection, int index, ulong epoch, SendQueue queue, Action<TransportResult> failed)
     {
         _connection = connection;
@@ -28,6 +31,9 @@ internal sealed class SendStream
         _failed = failed;
         _thread = new Thread(Run) { IsBackground = true, Name = $"kvhandoff send {index}" };
     }
+
+    /// <summary>Whether there is something for the thread though nothing is queued.</summary>
+    internal bool HasUnsent => _hasUnsent;
 
     internal long BytesSent => _connection.Counters.BytesSent;
 
@@ -42,16 +48,17 @@ internal sealed class SendStream
         try
         {
             TransportResult sent = TransportResult.Ok;
-            while (!_ended && sent.IsOk && !_source.HasUnsent && _queue.TryTake(handoff, out SendJob job))
+            while (!_ended && sent.IsOk && !_hasUnsent && _queue.TryTake(handoff, out SendJob job))
             {
                 sent = Add(job);
                 while (sent.IsOk && _source.HasRoom && _queue.TryTake(handoff, out job)) sent = Add(job);
                 if (sent.IsOk) sent = _source.TryFlush();
-                if (!_source.HasUnsent) Leave();
+                _hasUnsent = sent.IsOk && _source.HasUnsent;
+                if (!_hasUnsent) Leave();
             }
 
             if (!sent.IsOk) _failed(sent);
-            else if (_source.HasUnsent) _queue.Poke();
+            else if (_hasUnsent) _queue.WakeAll();
         }
         finally
         {
@@ -75,12 +82,12 @@ internal sealed class SendStream
 
     private void Run()
     {
-        while (_queue.Wait())
+        while (_queue.Wait(this))
         {
             TransportResult sent = TransportResult.Ok;
             lock (_sending)
             {
-                if (_source.HasUnsent) sent = Finish(sent);
+                if (_hasUnsent) sent = Finish(sent);
                 if (sent.IsOk && _queue.TryTake(out SendJob job)) sent = SendBatch(job);
             }
 
@@ -100,6 +107,7 @@ internal sealed class SendStream
     private TransportResult Finish(TransportResult sent)
     {
         if (sent.IsOk) sent = _source.Flush();
+        _hasUnsent = false;
         Leave();
         return sent;
     }

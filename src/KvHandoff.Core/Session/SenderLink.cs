@@ -20,6 +20,7 @@ internal sealed class SenderLink : IAsyncDisposable
     private readonly Action<SenderLink, string> _ended;
     private Task _reading = Task.CompletedTask;
     private string? _endReason;
+    private ISharedMemoryPeer? _mapping;
 
     private SenderLink(ControlChannel control, Welcome welcome, TransferPlan plan, TimeSpan patience, Action<SenderLink, string> ended)
     {
@@ -183,8 +184,14 @@ internal sealed class SenderLink : IAsyncDisposable
         if (Welcome.Window.IsEmpty || connection is not ISharedMemoryPeer shared) return;
         if (CacheWindow.TryRead(Welcome.Window.Span, Welcome.Layout, shared.MapRegions(), out PagedKvCache? cache) is { } wrong)
             throw new HandoffException(HandoffFailure.ProtocolMismatch, $"The receiver at {_control.Description} describes its blocks wrongly: {wrong}");
+        _mapping = shared;
         Window = cache;
     }
+
+    /// <summary>Keeps the window mapped, whatever becomes of the link, until <see cref="ReleaseWindow"/>; false when it is gone.</summary>
+    internal bool TryHoldWindow() => _mapping?.TryHoldRegions() ?? false;
+
+    internal void ReleaseWindow() => _mapping!.ReleaseRegions();
 
     private void OnStreamFailed(TransportResult sent) => Disconnect($"A data connection to {_control.Description} ended ({sent.Status}): {sent.Message}");
 

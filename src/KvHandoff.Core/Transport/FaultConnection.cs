@@ -4,7 +4,7 @@ using System.Net;
 namespace KvHandoff.Transport;
 
 /// <summary>A connection whose messages suffer what a plan says. What it receives is untouched.</summary>
-internal sealed class FaultConnection(IConnection inner, FaultPlan plan, FaultSides side, int number) : IConnection
+internal class FaultConnection(IConnection inner, FaultPlan plan, FaultSides side, int number) : IConnection
 {
     private readonly TaskCompletionSource _aborted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _pipeGate = new();

@@ -1,11 +1,14 @@
 using System.Collections.Immutable;
+using System.IO.Pipelines;
 using System.Runtime.InteropServices;
 using KvHandoff.Attention;
 using KvHandoff.Codec;
+using KvHandoff.Fuzz;
 using KvHandoff.Layout;
 using KvHandoff.Memory;
 using KvHandoff.Numerics;
 using KvHandoff.Session;
+using KvHandoff.Transport;
 using KvHandoff.Wire;
 
 namespace KvHandoff.Core.Tests.Session;
@@ -14,7 +17,7 @@ namespace KvHandoff.Core.Tests.Session;
 /// A group whose receivers hold different tokens: the softmax is whole only when the coordinator has joined their parts. The sender's own rows go wrong after its
 /// engine attended, so that every checksum is right.
 /// </summary>
-public sealed class CanaryGroupTests
+public sealed partial class CanaryGroupTests
 {
     private const int Tokens = 256, Layers = 3, Heads = 4;
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
@@ -160,6 +163,35 @@ public sealed class CanaryGroupTests
         foreach (KvSequence landed in await Task.WhenAll(landing).WaitAsync(Limit)) landed.Dispose();
     }
 
+    [Fact]
+    public async Task States_that_cannot_be_read_abort_the_group_and_their_member_hears_why()
+    {
+        KvCacheLayout layout = SessionFixture.Layout(Layers, Heads);
+        await using ShardFixture f = await StartAsync(layout, layout, 1, 1, 1, 2);
+        var id = new Guid(15, 2, 3, [4, 5, 6, 7, 8, 9, 10, 11]);
+        await using OutgoingHandoff outgoing = await f.Senders[(0, 0)].OfferAsync(f.SourceSequences[0], f.Offer(id, 0, 0)).WaitAsync(Limit);
+        for (int known = 0; known < 2; known++)
+        {
+            // A member of a group that is known, and of one that is not.
+            Guid group = known == 0 ? id : Guid.NewGuid();
+            await using IConnection connection = await HandmadeSender.OpenAsync(f.Receivers[0].Endpoint);
+            await HandmadeSender.SendPrefaceAsync(connection, ConnectionPreface.Control);
+            IDuplexPipe pipe = connection.AsPipe();
+            await ControlWriter.WriteAsync(pipe.Output, new Hello(layout, "member", 1) { IsGroupMember = true }, CancellationToken.None);
+            Assert.IsType<Welcome>((await ControlReader.ReadAsync(pipe.Input).AsTask().WaitAsync(Limit)).Message);
+            await ControlWriter.WriteAsync(pipe.Output, new Prepared(group, 1, true, "") { CanaryStates = new byte[] { 1, 2, 3 } }, CancellationToken.None);
+            var decision = Assert.IsType<Decision>((await ControlReader.ReadAsync(pipe.Input).AsTask().WaitAsync(Limit)).Message);
+            Assert.Equal((group, HandoffOutcome.Aborted), (decision.HandoffId, decision.State));
+            Assert.Contains("Canary states of 3 bytes; allowed: 16 to 196608", decision.Message);
+            await pipe.Output.CompleteAsync();
+            await pipe.Input.CompleteAsync();
+        }
+
+        for (int layer = 0; layer < Layers; layer++) outgoing.Publish(layer, Tokens);
+        await Assert.ThrowsAsync<HandoffException>(() => outgoing.CommitAsync(SessionFixture.Manifest(Tokens)).WaitAsync(Limit));
+        await SessionFixture.EventuallyAsync(() => f.TargetCaches[0].UsedBlocks == 0, "the blocks are free");
+    }
+
     private static Task<ShardFixture> StartAsync(KvCacheLayout source, KvCacheLayout target, int tp, int cp, int toTp, int toCp, CodecId codec = CodecId.Raw) =>
         ShardFixture.StartAsync(source, target, Tokens, ShardedHandoffTests.Split(source, tp, 1, cp, Tokens), ShardedHandoffTests.Split(target, toTp, 1, toCp, Tokens), codec, inProcess: true);
 
@@ -199,72 +231,5 @@ public sealed class CanaryGroupTests
 
         await Task.WhenAny(Task.WhenAll((Task[])[.. committing, .. landing]), Task.Delay(Limit));
         return ([.. committing], landing);
-    }
-
-    // Softmax attention in double over the whole sequence's rows, for queries that spread their weight over a few tokens.
-    private static CanarySet Engine(ShardFixture f, Guid id, int perHead = 1)
-    {
-        KvCacheLayout layout = f.SourceLayout;
-        int heads = layout.Groups[0].KvHeads, dim = layout.Groups[0].HeadDim;
-        var random = new Random(5);
-        var pairs = ImmutableArray.CreateBuilder<CanaryPair>();
-        for (int layer = 0; layer < layout.LayerCount; layer++)
-        {
-            for (int head = 0; head < heads * perHead; head++)
-            {
-                float[] keys = Rows(f.Whole, layer, head / perHead, KvPlane.Key, dim), values = Rows(f.Whole, layer, head / perHead, KvPlane.Value, dim);
-                float[] query = [.. Enumerable.Range(0, dim).Select(_ => (float)(random.NextDouble() * 2 - 1))];
-                var output = new double[dim];
-                double sum = 0;
-                for (int token = 0; token < Tokens; token++)
-                {
-                    double logit = 0;
-                    for (int d = 0; d < dim; d++) logit += (double)query[d] * keys[token * dim + d];
-                    double weight = Math.Exp(logit / Math.Sqrt(dim));
-                    sum += weight;
-                    for (int d = 0; d < dim; d++) output[d] += weight * values[token * dim + d];
-                }
-
-                pairs.Add(new CanaryPair(layer, head, query, (float[])[.. output.Select(x => (float)(x / sum))]));
-            }
-        }
-
-        return new CanarySet { Pairs = pairs.ToImmutable(), QueryHeads = heads * perHead, Tokens = Tokens };
-    }
-
-    private static float[] Rows(KvSequence sequence, int layer, int head, KvPlane plane, int dim)
-    {
-        var rows = new float[Tokens * dim];
-        StoredRows.Unpack(sequence.View(layer), head, plane, 0, new RowRuns(MemoryMarshal.AsBytes(rows.AsSpan()), dim * sizeof(float)), ElementType.Float32);
-        return rows;
-    }
-
-    /// <summary>Layer 1 goes wrong at every sender, in the tokens of one part alone.</summary>
-    private static void Spoil(ShardFixture f, Damage damage, int part, int parts)
-    {
-        KvShard spoiled = KvShard.Whole(f.SourceLayout, Tokens).ContextParallel(part, parts);
-        for (int s = 0; s < f.Sources.Length; s++)
-        {
-            KvLayerView view = f.SourceSequences[s].View(1);
-            int first = Math.Max(spoiled.Tokens.Start - f.Sources[s].Tokens.Start, 0), end = Math.Min(spoiled.Tokens.End - f.Sources[s].Tokens.Start, view.Tokens);
-            for (int token = first; token < end; token++)
-            {
-                if (damage == Damage.HeadsSwapped) Swap(view.Row(0, KvPlane.Key, token), view.Row(1, KvPlane.Key, token));
-                if (damage == Damage.TokensPermuted && token - first < end - 1 - token) Swap(view.Row(0, KvPlane.Key, token), view.Row(0, KvPlane.Key, end - 1 - (token - first)));
-                if (damage == Damage.ScaleWrong) Scale(view, 0, KvPlane.Value, token);
-            }
-        }
-    }
-
-    private static void Swap(Span<byte> a, Span<byte> b)
-    {
-        byte[] kept = a.ToArray();
-        b.CopyTo(a);
-        kept.CopyTo(b);
-    }
-
-    private static void Scale(in KvLayerView view, int head, KvPlane plane, int token)
-    {
-        foreach (ref BFloat16 x in MemoryMarshal.Cast<byte, BFloat16>(view.Row(head, plane, token))) x = (BFloat16)(4 * (float)x);
     }
 }

@@ -5,6 +5,8 @@ using Xunit.Abstractions;
 namespace KvHandoff.Core.Tests.Session;
 
 /// <summary>A few cases of the fault lab, over every transport that stands on this host, and what the guards are for.</summary>
+/// <remarks>In process the lab takes a step when nothing runs any more: nothing else must run beside it.</remarks>
+[Collection(ProcessesAlone.Name)]
 public sealed class FaultLabTests(ITestOutputHelper output)
 {
     [Theory]

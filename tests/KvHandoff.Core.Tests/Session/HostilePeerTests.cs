@@ -1,5 +1,6 @@
 using System.Text;
 using KvHandoff.Codec;
+using KvHandoff.Fuzz;
 using KvHandoff.Layout;
 using KvHandoff.Numerics;
 using KvHandoff.Session;
@@ -18,7 +19,7 @@ public sealed class HostilePeerTests
     {
         // Without this the refusals below could pass for the wrong reason.
         await using SessionFixture f = await SessionFixture.StartAsync();
-        await using RawSender raw = await RawSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
+        await using HandmadeSender raw = await HandmadeSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
         Grant grant = await raw.OfferAsync(f.Target.Layout, Tokens, Guid.NewGuid());
         IncomingHandoff incoming = await f.NextAsync();
         for (int layer = 0; layer < 3; layer++)
@@ -39,7 +40,7 @@ public sealed class HostilePeerTests
     public async Task A_flipped_bit_aborts_with_both_checksums()
     {
         await using SessionFixture f = await SessionFixture.StartAsync();
-        await using RawSender raw = await RawSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
+        await using HandmadeSender raw = await HandmadeSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
         Grant grant = await raw.OfferAsync(f.Target.Layout, Tokens, Guid.NewGuid());
         IncomingHandoff incoming = await f.NextAsync();
         (FrameHeader header, SegmentEntry[] entries, byte[] payload) = raw.Frame(f.Target.Layout, grant, 1, 0, Tokens);
@@ -62,7 +63,7 @@ public sealed class HostilePeerTests
     {
         await using SessionFixture f = await SessionFixture.StartAsync();
         KvCacheLayout layout = f.Target.Layout;
-        await using RawSender raw = await RawSender.ConnectAsync(f.Receiver.Endpoint, layout);
+        await using HandmadeSender raw = await HandmadeSender.ConnectAsync(f.Receiver.Endpoint, layout);
         Grant grant = await raw.OfferAsync(layout, Tokens, Guid.NewGuid());
         IncomingHandoff incoming = await f.NextAsync();
         (FrameHeader header, SegmentEntry[] entries, byte[] payload) = raw.Frame(layout, grant, 1, 0, Tokens);
@@ -98,7 +99,7 @@ public sealed class HostilePeerTests
     {
         await using SessionFixture f = await SessionFixture.StartAsync();
         KvCacheLayout layout = f.Target.Layout;
-        await using RawSender raw = await RawSender.ConnectAsync(f.Receiver.Endpoint, layout);
+        await using HandmadeSender raw = await HandmadeSender.ConnectAsync(f.Receiver.Endpoint, layout);
         Grant grant = await raw.OfferAsync(layout, Tokens, Guid.NewGuid());
         IncomingHandoff incoming = await f.NextAsync();
         (FrameHeader first, SegmentEntry[] entries, byte[] payload) = raw.Frame(layout, grant, 0, 0, Tokens);
@@ -129,7 +130,7 @@ public sealed class HostilePeerTests
     public async Task A_header_with_a_wrong_checksum_drops_the_peer()
     {
         await using SessionFixture f = await SessionFixture.StartAsync();
-        await using RawSender raw = await RawSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
+        await using HandmadeSender raw = await HandmadeSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
         Grant grant = await raw.OfferAsync(f.Target.Layout, Tokens, Guid.NewGuid());
         IncomingHandoff incoming = await f.NextAsync();
         (FrameHeader header, _, _) = raw.Frame(f.Target.Layout, grant, 0, 0, Tokens);
@@ -147,7 +148,7 @@ public sealed class HostilePeerTests
     public async Task A_peer_that_dies_inside_a_frame_frees_its_blocks()
     {
         await using SessionFixture f = await SessionFixture.StartAsync();
-        RawSender raw = await RawSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
+        HandmadeSender raw = await HandmadeSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
         Grant grant = await raw.OfferAsync(f.Target.Layout, Tokens, Guid.NewGuid());
         IncomingHandoff incoming = await f.NextAsync();
         (FrameHeader header, SegmentEntry[] entries, byte[] payload) = raw.Frame(f.Target.Layout, grant, 0, 0, Tokens);
@@ -166,7 +167,7 @@ public sealed class HostilePeerTests
     public async Task A_silent_peer_expires_with_its_lease_even_inside_a_frame()
     {
         await using SessionFixture f = await SessionFixture.StartAsync(receiverOptions: new KvReceiverOptions { Lease = TimeSpan.FromMilliseconds(300) });
-        await using RawSender raw = await RawSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
+        await using HandmadeSender raw = await HandmadeSender.ConnectAsync(f.Receiver.Endpoint, f.Target.Layout);
         Grant grant = await raw.OfferAsync(f.Target.Layout, Tokens, Guid.NewGuid());
         IncomingHandoff incoming = await f.NextAsync();
         (FrameHeader header, SegmentEntry[] entries, byte[] payload) = raw.Frame(f.Target.Layout, grant, 0, 0, Tokens);
@@ -182,13 +183,13 @@ public sealed class HostilePeerTests
     public async Task Another_protocol_and_another_version_are_told_apart_and_dropped()
     {
         await using SessionFixture f = await SessionFixture.StartAsync();
-        IConnection http = await RawSender.OpenAsync(f.Receiver.Endpoint);
+        IConnection http = await HandmadeSender.OpenAsync(f.Receiver.Endpoint);
         string request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\n\r\n";
         await http.SendAsync(Encoding.ASCII.GetBytes(request), CancellationToken.None);
         await SessionFixture.EventuallyAsync(() => f.Receiver.LastFault?.Contains("starts with 0x20544547", StringComparison.Ordinal) == true, "the magic is reported");
         http.Dispose();
 
-        IConnection newer = await RawSender.OpenAsync(f.Receiver.Endpoint);
+        IConnection newer = await HandmadeSender.OpenAsync(f.Receiver.Endpoint);
         var preface = new byte[ConnectionPreface.Bytes];
         ConnectionPreface.Control.Write(preface);
         preface[4] = 9;
@@ -204,8 +205,8 @@ public sealed class HostilePeerTests
     public async Task A_stale_data_connection_is_refused()
     {
         await using SessionFixture f = await SessionFixture.StartAsync();
-        IConnection stale = await RawSender.OpenAsync(f.Receiver.Endpoint);
-        await RawSender.SendPrefaceAsync(stale, ConnectionPreface.Data(0, f.Receiver.Epoch + 1, Guid.NewGuid()));
+        IConnection stale = await HandmadeSender.OpenAsync(f.Receiver.Endpoint);
+        await HandmadeSender.SendPrefaceAsync(stale, ConnectionPreface.Data(0, f.Receiver.Epoch + 1, Guid.NewGuid()));
         Assert.False((await stale.ReceiveAsync(new byte[1], CancellationToken.None)).IsOk);
         Assert.Contains(f.Receiver.Epoch.ToString(), f.Receiver.LastFault);
         stale.Dispose();
