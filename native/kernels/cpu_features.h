@@ -8,6 +8,7 @@ struct cpu_features {
     bool avx2;        // with FMA and F16C
     bool avx512;      // F, BW, DQ, VL, and everything in avx2
     bool avx512bf16;  // BF16, VNNI, VBMI, and everything in avx512
+    bool vpclmulqdq;  // with SSE4.2, and everything in avx2
 };
 
 cpu_features detect_cpu_features();

@@ -3,7 +3,7 @@ using KvHandoff.Bench.Commands;
 
 var root = new RootCommand("What a KV-cache handoff costs on this machine. Without a command: handoff.")
 {
-    HandoffCommand.Create(), ReportCommand.Create(), KernelsCommand.Create(), AccuracyCommand.Create(), LinksCommand.Create(), WorkerCommand.Create(),
+    HandoffCommand.Create(), ReportCommand.Create(), KernelsCommand.Create(), AccuracyCommand.Create(), LinksCommand.Create(), PlanCommand.Create(), SimulateCommand.Create(), WorkerCommand.Create(),
 };
 string[] asksForRoot = ["-h", "--help", "-?", "/?", "--version"];
 // No command stands for the main job, with or without its options.

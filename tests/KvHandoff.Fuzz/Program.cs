@@ -17,7 +17,7 @@ internal static class Program
           --repeat             runs the seed twice and compares case by case
           --parsers SECONDS    damaged bytes for every parser instead of handoffs
           --kills N            kills one of two processes N times instead
-          --soak SECONDS       handoffs without faults, watching memory and descriptors
+          --soak SECONDS       the lab again and again, watching memory and descriptors
           --json FILE          writes the sums
         exit code: 0 all promises kept, 1 one was broken, 2 wrong arguments
         """;

@@ -19,6 +19,7 @@ internal static class Figures
             string name = Name(tcp);
             if (limits.Iperf3Gbps is { } iperf3) rows.Add(Least(name, "iperf3 -l 1M", tcp.Gbps / iperf3, 1.2));
             if (tcp.OfBare is { } ofBare) rows.Add(Least(name, tcp.Bare!, ofBare, 0.9));
+            if (tcp.OfVerifyingBare is { } ofVerifying) rows.Add(Least(name, $"{tcp.Bare} with a CRC-32C of every 256 KiB on both sides", ofVerifying, 0.9));
         }
 
         if (Raw(WorkerTransport.Unix) is { OfBare: { } ofUnix } unix) rows.Add(Least(Name(unix), unix.Bare!, ofUnix, 0.9));

@@ -11,7 +11,7 @@ namespace KvHandoff.Bench.Latency;
 /// <summary>Small handoffs: one block of the reference model, from the offer to the verdict, and what each further block allocates.</summary>
 internal sealed class LatencyRun(HandoffSettings settings, IJobDisplay display)
 {
-    private const int WarmUps = 500, Handoffs = 2000, LargeTokens = 64 * 64, LargeHandoffs = 20, LargeWarmUps = 4;
+    private const int WarmUps = 2000, Handoffs = 2000, LargeTokens = 64 * 64, LargeHandoffs = 20, LargeWarmUps = 4;
     private const ulong Seed = 0x4B56_4C54;
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(120);
 

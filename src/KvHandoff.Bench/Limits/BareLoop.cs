@@ -18,6 +18,9 @@ internal abstract class BareLoop : IAsyncDisposable
     /// <summary>Sends so many bytes: seconds until the receiver has the last one and has said so.</summary>
     internal abstract Task<double> SecondsAsync(long bytes, CancellationToken cancellationToken);
 
+    /// <summary>As <see cref="SecondsAsync"/>, with a checksum of every piece on both sides; null where this loop has none.</summary>
+    internal virtual Task<double?> CheckedSecondsAsync(long bytes, CancellationToken cancellationToken) => Task.FromResult<double?>(null);
+
     public abstract ValueTask DisposeAsync();
 
     /// <summary>Samples in GB/s, after one that does not count.</summary>

@@ -41,12 +41,20 @@ internal sealed class NativeLoop : BareLoop
         }
     }
 
-    internal override async Task<double> SecondsAsync(long bytes, CancellationToken cancellationToken)
+    internal override async Task<double> SecondsAsync(long bytes, CancellationToken cancellationToken) => await NanosecondsAsync(bytes.ToString(CultureInfo.InvariantCulture), cancellationToken) / 1e9;
+
+    internal override async Task<double?> CheckedSecondsAsync(long bytes, CancellationToken cancellationToken)
     {
-        await _sender.StandardInput.WriteLineAsync(bytes.ToString(CultureInfo.InvariantCulture).AsMemory(), cancellationToken);
+        long nanoseconds = await NanosecondsAsync(string.Create(CultureInfo.InvariantCulture, $"checked {bytes}"), cancellationToken);
+        return nanoseconds < 0 ? null : nanoseconds / 1e9;
+    }
+
+    private async Task<long> NanosecondsAsync(string request, CancellationToken cancellationToken)
+    {
+        await _sender.StandardInput.WriteLineAsync(request.AsMemory(), cancellationToken);
         await _sender.StandardInput.FlushAsync(cancellationToken);
         string line = await _sender.StandardOutput.ReadLineAsync(cancellationToken) ?? throw new IOException($"{Program} ended in mid-transfer.");
-        return long.Parse(line, CultureInfo.InvariantCulture) / 1e9;
+        return long.Parse(line, CultureInfo.InvariantCulture);
     }
 
     public override async ValueTask DisposeAsync()

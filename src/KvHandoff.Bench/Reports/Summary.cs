@@ -219,6 +219,9 @@ internal sealed record TransferRow
 
     public double? OfBare { get; init; }
 
+    /// <summary>Of the bare loop when it checksums what it moves on both sides; absent where it cannot.</summary>
+    public double? OfVerifyingBare { get; init; }
+
     /// <summary>Processor time of both processes per GB of cache, of the run that is the median.</summary>
     public double CpuSecondsPerGb { get; init; }
 

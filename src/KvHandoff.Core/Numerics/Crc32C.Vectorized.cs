@@ -38,6 +38,8 @@ public static partial class Crc32C
             done = FoldLoop<Fold512, Vector512<ulong>>(ref state, ref source, length);
         else if (InstructionSet.VectorBits >= 256 && Pclmulqdq.V256.IsSupported && length >= 4 * Fold256.Bytes)
             done = FoldLoop<Fold256, Vector256<ulong>>(ref state, ref source, length);
+#else
+        done = FoldNatively(ref state, ref source, length);
 #endif
         if (Sse42.X64.IsSupported && Pclmulqdq.IsSupported && length - done >= 3 * ShortStream)
         {
