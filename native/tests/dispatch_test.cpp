@@ -118,7 +118,7 @@ TEST_F(Dispatch, OnlyTheInterfaceIsExported) {
     }
     pclose(list);
     if (ours == 0) GTEST_SKIP() << "nm is not installed";
-    EXPECT_EQ(ours, 6);
+    EXPECT_EQ(ours, 7);
 }
 #endif
 

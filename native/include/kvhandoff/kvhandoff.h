@@ -6,8 +6,8 @@
  *            has to be rebuilt: the call, the handoff, the connection, or nothing will help with this peer. kvh_last_error has the text.
  * Border     No exception, abort or exit crosses it. A null pointer, a stale or foreign handle, a short struct, an unknown number, a call in
  *            the wrong order: a status, and nothing has changed. Lengths of buffers cannot be checked: they are the host's word.
- * Handles    64-bit numbers with kind and generation, never reused in a process's life in practice. 0 is no handle. kvh_close closes any of them, once. An object
- *            that another depends on (a cache with sequences, a layout is copied and never in the way) answers KVH_E_IN_USE.
+ * Handles    64-bit numbers with a kind and a generation: a closed one fits nothing that comes after it. 0 is no handle. kvh_close closes any of
+ *            them, once. An object that another depends on (a cache with sequences) answers KVH_E_IN_USE; layouts are copied and may be closed.
  * Structs    struct_size comes first and is set by the host (KVH_INIT). Zeros mean the default, everywhere. Reserved fields are zero. An older
  *            library accepts a longer struct whose unknown rest is zero.
  * Arrays     of structs lie at the distance that struct_size of the first element says.

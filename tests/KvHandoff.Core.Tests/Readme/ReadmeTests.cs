@@ -32,6 +32,16 @@ public sealed class ReadmeTests
     }
 
     [Fact]
+    public void The_readme_shows_exactly_the_cpp_code_that_is_compiled()
+    {
+        string source = File.ReadAllText(Path.Combine(SourceTree.Root, "native", "tests", "abi", "out_of_tree", "host.cpp"));
+        string compiled = Regex.Match(source, @"// <readme>\n(.*?)\n +// </readme>", RegexOptions.Singleline).Groups[1].Value;
+        string shown = Regex.Match(Readme, @"```cpp\n(.*?)\n```", RegexOptions.Singleline).Groups[1].Value;
+        Assert.NotEmpty(shown);
+        Assert.Equal(Regex.Replace(compiled, "^        ", "", RegexOptions.Multiline), shown);
+    }
+
+    [Fact]
     public void Every_path_that_the_documents_link_to_exists()
     {
         string[] documents = [Path.Combine(SourceTree.Root, "README.md"), .. Directory.GetFiles(Path.Combine(SourceTree.Root, "docs"), "*.md")];

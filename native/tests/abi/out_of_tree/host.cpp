@@ -7,6 +7,7 @@
 
 int main() {
     try {
+        // <readme>
         kvh_model model = kvh::make<kvh_model>();
         model.name = "host";
         model.revision = "1";
@@ -32,6 +33,7 @@ int main() {
         manifest.first_token = -1;
         outgoing.commit(manifest);
         if (!outgoing.wait(KVH_EVENT_COMMITTED, kvh::milliseconds(10000))) return 1;
+        // </readme>
         Dl_info where;
         dladdr(reinterpret_cast<void*>(&kvh_abi_version), &where);
         std::printf("%s\n%s\n", kvh::version().c_str(), where.dli_fname);
