@@ -1,5 +1,6 @@
-// C++17 over kvhandoff.h, header only. Objects own their handle, can be moved and not copied, and close it at their end. Every call comes in two
-// forms: name() throws kvh::error, try_name() returns the status and gives results through its last parameter.
+// C++17 over kvhandoff.h, header only. Objects own their handle, can be moved and not copied, and close it at their end. Calls come in two
+// forms: name() throws kvh::error, try_name() returns the status and gives results through its last parameter. What only tells something, or takes
+// something back, has the first form alone.
 #ifndef KVHANDOFF_HPP
 #define KVHANDOFF_HPP
 

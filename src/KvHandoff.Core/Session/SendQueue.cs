@@ -15,8 +15,11 @@ internal sealed class SendQueue
     private const int Levels = 4;
 
     private readonly ConcurrentQueue<SendJob>[] _jobs = [.. Enumerable.Range(0, Levels).Select(_ => new ConcurrentQueue<SendJob>())];
-    private readonly SemaphoreSlim _wake = new(0);
-    private int _asleep, _closed;
+    private readonly List<SendStream> _streams = [];
+    private int _closed;
+
+    /// <summary>Before the first job, and before the stream's thread runs.</summary>
+    internal void Join(SendStream stream) => _streams.Add(stream);
 
     internal void Add(in SendJob job, byte priority) => _jobs[Levels - 1 - priority * Levels / 256].Enqueue(job);
 
@@ -25,21 +28,24 @@ internal sealed class SendQueue
     {
         // The jobs before the look: a stream that is about to sleep says so before it looks for the last time.
         Interlocked.MemoryBarrier();
-        int wake = Math.Min(jobs, Volatile.Read(ref _asleep));
-        if (wake > 0) _wake.Release(wake);
+        for (int i = 0; i < _streams.Count && jobs > 0; i++)
+        {
+            if (_streams[i].TryWake()) jobs--;
+        }
     }
 
     /// <summary>Waits until there may be something to send; false when the queue is closed.</summary>
     internal bool Wait(SendStream stream)
     {
-        while (true)
+        while (Volatile.Read(ref _closed) == 0)
         {
-            if (Volatile.Read(ref _closed) != 0) return false;
             if (stream.HasUnsent || HasJobs) return true;
-            Interlocked.Increment(ref _asleep);
-            if (!HasJobs && !stream.HasUnsent && Volatile.Read(ref _closed) == 0) _wake.Wait();
-            Interlocked.Decrement(ref _asleep);
+            stream.FallAsleep();
+            if (!stream.HasUnsent && !HasJobs && Volatile.Read(ref _closed) == 0) stream.Sleep();
+            else stream.StayAwake();
         }
+
+        return false;
     }
 
     /// <summary>A job if one is there.</summary>
@@ -73,12 +79,9 @@ internal sealed class SendQueue
         return false;
     }
 
-    /// <summary>Wakes all streams: one of them has something to send that is not queued.</summary>
-    internal void WakeAll() => Announce(int.MaxValue);
-
-    internal void Close(int streams)
+    internal void Close()
     {
-        if (Interlocked.Exchange(ref _closed, 1) == 0) _wake.Release(2 * Math.Max(1, streams));
+        if (Interlocked.Exchange(ref _closed, 1) == 0) Announce(int.MaxValue);
     }
 
     private bool HasJobs

@@ -20,7 +20,11 @@ internal sealed class SendStream
     private readonly Lock _sending = new();
     private bool _ended;
 
-    // What a helper found no room for is the thread's to send.
+    // A stream sleeps on a signal of its own: its rest is no other's to send, so no other may take the signal.
+    private readonly SemaphoreSlim _signal = new(0);
+    private int _asleep;
+
+    // What Help found no room for is the thread's to send.
     private volatile bool _hasUnsent;
 
     internal SendStream(IConnection connection, int index, ulong epoch, SendQueue queue, Action<TransportResult> failed)
@@ -29,11 +33,32 @@ internal sealed class SendStream
         _source = new FrameSource(connection, epoch);
         _queue = queue;
         _failed = failed;
+        queue.Join(this);
         _thread = new Thread(Run) { IsBackground = true, Name = $"kvhandoff send {index}" };
     }
 
     /// <summary>Whether there is something for the thread though nothing is queued.</summary>
     internal bool HasUnsent => _hasUnsent;
+
+    /// <summary>Says that <see cref="Sleep"/> comes next, unless a last look finds something.</summary>
+    internal void FallAsleep() => Interlocked.Exchange(ref _asleep, 1);
+
+    internal void StayAwake() => Interlocked.Exchange(ref _asleep, 0);
+
+    /// <summary>Until <see cref="TryWake"/>; it may return without.</summary>
+    internal void Sleep()
+    {
+        _signal.Wait();
+        StayAwake();
+    }
+
+    /// <summary>Wakes the thread; false when it was awake.</summary>
+    internal bool TryWake()
+    {
+        if (Interlocked.Exchange(ref _asleep, 0) == 0) return false;
+        _signal.Release();
+        return true;
+    }
 
     internal long BytesSent => _connection.Counters.BytesSent;
 
@@ -58,7 +83,7 @@ internal sealed class SendStream
             }
 
             if (!sent.IsOk) _failed(sent);
-            else if (_hasUnsent) _queue.WakeAll();
+            else if (_hasUnsent) TryWake();
         }
         finally
         {

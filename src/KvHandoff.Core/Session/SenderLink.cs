@@ -158,7 +158,7 @@ internal sealed class SenderLink : IAsyncDisposable
     {
         if (Interlocked.CompareExchange(ref _endReason, reason, null) is not null) return;
         foreach (SendStream stream in _streams) stream.Abort();
-        Queue.Close(_streams.Count);
+        Queue.Close();
         _control.Abort();
         _ended(this, reason);
     }
@@ -171,7 +171,7 @@ internal sealed class SenderLink : IAsyncDisposable
         // In order, unless the link had broken: what was said last, an abort or a release, is to arrive.
         Interlocked.CompareExchange(ref _endReason, "The sender was disposed.", null);
         await _stop.CancelAsync().ConfigureAwait(false);
-        Queue.Close(_streams.Count);
+        Queue.Close();
         foreach (SendStream stream in _streams) await stream.EndAsync().ConfigureAwait(false);
 
         await _reading.ConfigureAwait(false);

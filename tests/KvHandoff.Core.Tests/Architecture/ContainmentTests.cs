@@ -46,7 +46,8 @@ public sealed partial class ContainmentTests
 
     // A binding declares the foreign function itself, or looks it up; its callers elsewhere stay safe.
     private static bool IsNativeBinding(string file) =>
-        File.ReadAllText(file) is var text && (text.Contains("[LibraryImport(", StringComparison.Ordinal) || text.Contains("NativeLibrary.GetExport(", StringComparison.Ordinal));
+        File.ReadAllText(file) is var text && (text.Contains("[LibraryImport(", StringComparison.Ordinal) || text.Contains("NativeLibrary.GetExport(", StringComparison.Ordinal)
+            || text.Contains("NativeLibrary.TryGetExport(", StringComparison.Ordinal));
 
     private static bool UsesUnsafe(string source)
     {
