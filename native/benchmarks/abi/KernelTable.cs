@@ -11,8 +11,12 @@ static unsafe class KernelTable
 {
     const int RowLength = 128, Rows = 128 * 1024, Bytes = Rows * RowLength * 2;
 
-    internal static void Print()
+    private static string _only = "";
+
+    /// <summary>Prints a row for each kernel whose name contains <paramref name="only"/>.</summary>
+    internal static void Print(string only = "")
     {
+        _only = only;
         using NativeSlab source = NativeSlab.Allocate(Bytes * 2L), target = NativeSlab.Allocate(Bytes * 2L), scales = NativeSlab.Allocate(Rows * 4L);
         var random = new Random(1);
         var numbers = new float[Rows * RowLength];
@@ -118,6 +122,7 @@ static unsafe class KernelTable
 
     internal static void Row(string name, double bytes, Action jit, Action abi)
     {
+        if (!name.Contains(_only, StringComparison.Ordinal)) return;
         (double first, double second) = Turns.Measure(jit, abi);
         Console.WriteLine($"| {name} | {bytes / first / 1e9:0.0} | {bytes / second / 1e9:0.0} | {first / second:0.00} |");
     }

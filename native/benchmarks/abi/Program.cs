@@ -5,7 +5,7 @@ using KvHandoff.Numerics;
 
 if (args.Length < 1)
 {
-    Console.Error.WriteLine("AbiBench LIBKVHANDOFF.SO [calls|kernels|transfer]");
+    Console.Error.WriteLine("AbiBench LIBKVHANDOFF.SO [calls|kernels [NAME]|transfer]");
     return 2;
 }
 
@@ -16,7 +16,7 @@ if (what is "all" or "calls") Calls.Print();
 if (what is "all" or "kernels")
 {
     Console.WriteLine("| kernel | JIT GB/s | exported GB/s | exported / JIT |");
-    KernelTable.Print();
+    KernelTable.Print(args.Length > 2 ? args[2] : "");
 }
 
 if (what is "all" or "transfer")

@@ -1,6 +1,6 @@
 // C++17 over kvhandoff.h, header only. Objects own their handle, can be moved and not copied, and close it at their end. Calls come in two
-// forms: name() throws kvh::error, try_name() returns the status and gives results through its last parameter. What only tells something, or takes
-// something back, has the first form alone.
+// forms: name() throws kvh::error, try_name() returns the status and gives results through its last parameter. Texts (text(), path(), ...) are
+// empty where there is none.
 #ifndef KVHANDOFF_HPP
 #define KVHANDOFF_HPP
 
@@ -220,9 +220,10 @@ class layout : public object {
 
     kvh_layout_info describe() const {
         kvh_layout_info info = make<kvh_layout_info>();
-        check(kvh_layout_describe(get(), &info));
+        check(try_describe(info));
         return info;
     }
+    kvh_status try_describe(kvh_layout_info& info) const noexcept { return kvh_layout_describe(get(), &info); }
     kvh_geometry geometry(int group = 0) const {
         kvh_geometry geometry = make<kvh_geometry>();
         check(try_geometry(group, geometry));
@@ -231,9 +232,10 @@ class layout : public object {
     kvh_status try_geometry(int group, kvh_geometry& geometry) const noexcept { return kvh_layout_geometry(get(), group, &geometry); }
     std::int64_t bytes(std::int64_t tokens) const {
         std::int64_t bytes = 0;
-        check(kvh_layout_bytes(get(), tokens, &bytes));
+        check(try_bytes(tokens, bytes));
         return bytes;
     }
+    kvh_status try_bytes(std::int64_t tokens, std::int64_t& bytes) const noexcept { return kvh_layout_bytes(get(), tokens, &bytes); }
     std::string text() const {
         return detail::text([this](char* buffer, std::size_t capacity, std::size_t* needed) { return kvh_layout_text(get(), buffer, capacity, needed); });
     }
@@ -253,9 +255,10 @@ class plan : public object {
 
     std::uint32_t steps() const {
         std::uint32_t steps = 0;
-        check(kvh_plan_steps(get(), &steps));
+        check(try_steps(steps));
         return steps;
     }
+    kvh_status try_steps(std::uint32_t& steps) const noexcept { return kvh_plan_steps(get(), &steps); }
     kvh_estimate estimate(int tokens, const kvh_link& link) const {
         kvh_estimate estimate = make<kvh_estimate>();
         check(try_estimate(tokens, link, estimate));
@@ -289,9 +292,10 @@ class cache : public object {
 
     kvh_cache_info describe() const {
         kvh_cache_info info = make<kvh_cache_info>();
-        check(kvh_cache_describe(get(), &info));
+        check(try_describe(info));
         return info;
     }
+    kvh_status try_describe(kvh_cache_info& info) const noexcept { return kvh_cache_describe(get(), &info); }
     void give_blocks(int group, span<const std::int32_t> blocks) const { check(try_give_blocks(group, blocks)); }
     kvh_status try_give_blocks(int group, span<const std::int32_t> blocks) const noexcept {
         return kvh_cache_give_blocks(get(), group, blocks.data(), static_cast<std::int32_t>(blocks.size()));
@@ -301,12 +305,19 @@ class cache : public object {
         return kvh_cache_take_blocks(get(), group, blocks.data(), static_cast<std::int32_t>(blocks.size()));
     }
     span<std::uint8_t> block(int layer, int block, int plane = KVH_KEY) const {
+        span<std::uint8_t> memory;
+        check(try_block(layer, block, plane, memory));
+        return memory;
+    }
+    kvh_status try_block(int layer, int block, int plane, span<std::uint8_t>& memory) const noexcept {
         void* address = nullptr;
         std::int64_t bytes = 0;
-        check(kvh_cache_block(get(), layer, block, plane, &address, &bytes));
-        return {static_cast<std::uint8_t*>(address), static_cast<std::size_t>(bytes)};
+        kvh_status status = kvh_cache_block(get(), layer, block, plane, &address, &bytes);
+        memory = {static_cast<std::uint8_t*>(address), static_cast<std::size_t>(bytes)};
+        return status;
     }
-    void set_scale(int layer, int head, int plane, float scale) const { check(kvh_cache_set_scale(get(), layer, head, plane, scale)); }
+    void set_scale(int layer, int head, int plane, float scale) const { check(try_set_scale(layer, head, plane, scale)); }
+    kvh_status try_set_scale(int layer, int head, int plane, float scale) const noexcept { return kvh_cache_set_scale(get(), layer, head, plane, scale); }
 };
 
 /// One sequence's blocks in a cache.
@@ -339,17 +350,23 @@ class sequence : public object {
     kvh_status try_advance(int tokens) const noexcept { return kvh_sequence_advance(get(), tokens); }
     kvh_sequence_info describe() const {
         kvh_sequence_info info = make<kvh_sequence_info>();
-        check(kvh_sequence_describe(get(), &info));
+        check(try_describe(info));
         return info;
     }
+    kvh_status try_describe(kvh_sequence_info& info) const noexcept { return kvh_sequence_describe(get(), &info); }
     std::vector<std::int32_t> blocks(int group = 0) const {
-        std::int32_t count = 0;
-        if (kvh_sequence_blocks(get(), group, nullptr, 0, &count) != KVH_E_BUFFER) return {};
-        std::vector<std::int32_t> blocks(static_cast<std::size_t>(count));
-        check(kvh_sequence_blocks(get(), group, blocks.data(), count, &count));
+        std::vector<std::int32_t> blocks;
+        check(try_blocks(group, blocks));
         return blocks;
     }
-    void keep_blocks() const { check(kvh_sequence_keep_blocks(get())); }
+    kvh_status try_blocks(int group, std::vector<std::int32_t>& blocks) const {
+        std::int32_t count = 0;
+        kvh_status status = kvh_sequence_blocks(get(), group, nullptr, 0, &count);
+        blocks.resize(status == KVH_E_BUFFER ? static_cast<std::size_t>(count) : 0);
+        return status == KVH_E_BUFFER ? kvh_sequence_blocks(get(), group, blocks.data(), count, &count) : status;
+    }
+    void keep_blocks() const { check(try_keep_blocks()); }
+    kvh_status try_keep_blocks() const noexcept { return kvh_sequence_keep_blocks(get()); }
 
     void attend(const kvh_attention& attention, const float* query, float* output, float* log_sum_exp) const { check(try_attend(attention, query, output, log_sum_exp)); }
     kvh_status try_attend(const kvh_attention& attention, const float* query, float* output, float* log_sum_exp) const noexcept {
@@ -378,7 +395,8 @@ class batch : public object {
 
     void add(const sequence& member, int tokens = 0, int query_tokens = 1) const { check(try_add(member, tokens, query_tokens)); }
     kvh_status try_add(const sequence& member, int tokens = 0, int query_tokens = 1) const noexcept { return kvh_batch_add(get(), member.get(), tokens, query_tokens); }
-    void clear() const { check(kvh_batch_clear(get())); }
+    void clear() const { check(try_clear()); }
+    kvh_status try_clear() const noexcept { return kvh_batch_clear(get()); }
     void attend(const kvh_attention& attention, const float* query, float* output, float* log_sum_exp) const { check(try_attend(attention, query, output, log_sum_exp)); }
     kvh_status try_attend(const kvh_attention& attention, const float* query, float* output, float* log_sum_exp) const noexcept {
         return kvh_batch_attend(get(), &attention, query, output, log_sum_exp);
@@ -397,9 +415,12 @@ class keyring : public object {
     }
     static kvh_status try_create(std::uint32_t key_id, span<const std::uint8_t> key, keyring& made) noexcept { return kvh_keyring_create(key_id, key.data(), key.size(), made.out()); }
 
-    void add(std::uint32_t key_id, span<const std::uint8_t> key) const { check(kvh_keyring_add(get(), key_id, key.data(), key.size())); }
-    void sign_with(std::uint32_t key_id) const { check(kvh_keyring_sign_with(get(), key_id)); }
-    void remove(std::uint32_t key_id) const { check(kvh_keyring_remove(get(), key_id)); }
+    void add(std::uint32_t key_id, span<const std::uint8_t> key) const { check(try_add(key_id, key)); }
+    kvh_status try_add(std::uint32_t key_id, span<const std::uint8_t> key) const noexcept { return kvh_keyring_add(get(), key_id, key.data(), key.size()); }
+    void sign_with(std::uint32_t key_id) const { check(try_sign_with(key_id)); }
+    kvh_status try_sign_with(std::uint32_t key_id) const noexcept { return kvh_keyring_sign_with(get(), key_id); }
+    void remove(std::uint32_t key_id) const { check(try_remove(key_id)); }
+    kvh_status try_remove(std::uint32_t key_id) const noexcept { return kvh_keyring_remove(get(), key_id); }
     std::vector<std::uint8_t> issue(const kvh_claims& claims) const {
         std::vector<std::uint8_t> ticket;
         check(try_issue(claims, ticket));
@@ -440,17 +461,20 @@ class outgoing : public source {
     }
     void commit(const kvh_manifest& manifest, const kvh_canary* canary = nullptr) const { check(try_commit(manifest, canary)); }
     kvh_status try_commit(const kvh_manifest& manifest, const kvh_canary* canary = nullptr) const noexcept { return kvh_outgoing_commit(get(), &manifest, canary); }
-    void cancel() const { check(kvh_outgoing_cancel(get())); }
+    void cancel() const { check(try_cancel()); }
+    kvh_status try_cancel() const noexcept { return kvh_outgoing_cancel(get()); }
     kvh_outgoing_info describe() const {
         kvh_outgoing_info info = make<kvh_outgoing_info>();
-        check(kvh_outgoing_describe(get(), &info));
+        check(try_describe(info));
         return info;
     }
+    kvh_status try_describe(kvh_outgoing_info& info) const noexcept { return kvh_outgoing_describe(get(), &info); }
     kvh_cost cost() const {
         kvh_cost cost = make<kvh_cost>();
-        check(kvh_handoff_cost(get(), &cost));
+        check(try_cost(cost));
         return cost;
     }
+    kvh_status try_cost(kvh_cost& cost) const noexcept { return kvh_handoff_cost(get(), &cost); }
 
    private:
     friend class sender;
@@ -509,38 +533,60 @@ class incoming : public source {
 
     kvh_incoming_info describe() const {
         kvh_incoming_info info = make<kvh_incoming_info>();
-        check(kvh_incoming_describe(get(), &info));
+        check(try_describe(info));
         return info;
     }
+    kvh_status try_describe(kvh_incoming_info& info) const noexcept { return kvh_incoming_describe(get(), &info); }
     std::string request_id() const {
         return detail::text([this](char* buffer, std::size_t capacity, std::size_t* needed) { return kvh_incoming_request_id(get(), buffer, capacity, needed); });
     }
     bool wait_layer(int layer, milliseconds timeout = forever) const { return check(try_wait_layer(layer, timeout)) == KVH_OK; }
     kvh_status try_wait_layer(int layer, milliseconds timeout = forever) const noexcept { return kvh_incoming_wait_layer(get(), layer, timeout.count()); }
     sequence target() const {
+        sequence made;
+        check(try_target(made));
+        return made;
+    }
+    kvh_status try_target(sequence& made) const noexcept {
         kvh_sequence handle = 0;
-        check(kvh_incoming_target(get(), &handle));
-        return sequence(handle);
+        kvh_status status = kvh_incoming_target(get(), &handle);
+        made = sequence(handle);
+        return status;
     }
     sequence take() const {
+        sequence made;
+        check(try_take(made));
+        return made;
+    }
+    kvh_status try_take(sequence& made) const noexcept {
         kvh_sequence handle = 0;
-        check(kvh_incoming_take(get(), &handle));
-        return sequence(handle);
+        kvh_status status = kvh_incoming_take(get(), &handle);
+        made = sequence(handle);
+        return status;
     }
     manifest_view manifest() const {
+        manifest_view view{};
+        check(try_manifest(view));
+        return view;
+    }
+    kvh_status try_manifest(manifest_view& view) const noexcept {
         kvh_manifest m = make<kvh_manifest>();
-        check(kvh_incoming_manifest(get(), &m));
-        return {m.position, m.first_token, {m.token_ids, static_cast<std::size_t>(m.token_count)},
+        kvh_status status = kvh_incoming_manifest(get(), &m);
+        view = {m.position, m.first_token, {m.token_ids, static_cast<std::size_t>(m.token_count)},
                 {static_cast<const std::uint8_t*>(m.sampler_state), m.sampler_state_bytes},
                 {static_cast<const std::uint8_t*>(m.host_metadata), m.host_metadata_bytes}};
+        return status;
     }
-    void cancel() const { check(kvh_incoming_cancel(get())); }
-    void first_attend(std::chrono::nanoseconds elapsed) const { check(kvh_incoming_first_attend(get(), elapsed.count())); }
+    void cancel() const { check(try_cancel()); }
+    kvh_status try_cancel() const noexcept { return kvh_incoming_cancel(get()); }
+    void first_attend(std::chrono::nanoseconds elapsed) const { check(try_first_attend(elapsed)); }
+    kvh_status try_first_attend(std::chrono::nanoseconds elapsed) const noexcept { return kvh_incoming_first_attend(get(), elapsed.count()); }
     kvh_cost cost() const {
         kvh_cost cost = make<kvh_cost>();
-        check(kvh_handoff_cost(get(), &cost));
+        check(try_cost(cost));
         return cost;
     }
+    kvh_status try_cost(kvh_cost& cost) const noexcept { return kvh_handoff_cost(get(), &cost); }
 
    private:
     friend class receiver;
@@ -572,9 +618,10 @@ class receiver : public source {
     kvh_status try_next(milliseconds timeout, incoming& made) const noexcept { return kvh_receiver_next(get(), timeout.count(), made.out()); }
     kvh_receiver_info describe() const {
         kvh_receiver_info info = make<kvh_receiver_info>();
-        check(kvh_receiver_describe(get(), &info));
+        check(try_describe(info));
         return info;
     }
+    kvh_status try_describe(kvh_receiver_info& info) const noexcept { return kvh_receiver_describe(get(), &info); }
 };
 
 }  // namespace kvh

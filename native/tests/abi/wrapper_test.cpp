@@ -41,6 +41,52 @@ TEST(Wrapper, ThrowsTheStatusWithTheText) {
     EXPECT_THROW(kvh::parse_uuid("not a uuid"), std::invalid_argument);
 }
 
+TEST(Wrapper, HasAFormThatDoesNotThrowForWhatTellsAndTakesBack) {
+    tiny::pair pair("unix");
+    kvh::sequence sent = tiny::filled(pair.from, 64);
+    kvh::outgoing outgoing = pair.send(sent, 64);
+    ASSERT_TRUE(outgoing.wait(KVH_EVENT_COMMITTED, tiny::patience));
+    kvh::incoming incoming = pair.receiver.next(tiny::patience);
+    ASSERT_TRUE(incoming.wait(KVH_EVENT_COMMITTED, tiny::patience));
+
+    kvh_cache_info cache = kvh::make<kvh_cache_info>();
+    EXPECT_EQ(pair.to.try_describe(cache), KVH_OK);
+    EXPECT_EQ(cache.used_blocks, pair.to.describe().used_blocks);
+    std::vector<std::int32_t> blocks;
+    EXPECT_EQ(sent.try_blocks(0, blocks), KVH_OK);
+    EXPECT_EQ(blocks, sent.blocks(0));
+    EXPECT_FALSE(blocks.empty());
+    kvh_cost cost = kvh::make<kvh_cost>();
+    EXPECT_EQ(incoming.try_cost(cost), KVH_OK);
+    EXPECT_EQ(cost.kv_bytes, incoming.cost().kv_bytes);
+    kvh::manifest_view manifest{};
+    EXPECT_EQ(incoming.try_manifest(manifest), KVH_OK);
+    EXPECT_EQ(manifest.position, 64);
+    kvh::sequence taken;
+    EXPECT_EQ(incoming.try_take(taken), KVH_OK);
+    EXPECT_TRUE(taken);
+    EXPECT_NE(incoming.try_take(taken), KVH_OK);
+    EXPECT_FALSE(taken);
+
+    // Of objects that own nothing, the throwing form throws what this one returns.
+    kvh::sequence none;
+    EXPECT_EQ(none.try_blocks(0, blocks), KVH_E_HANDLE);
+    EXPECT_TRUE(blocks.empty());
+    EXPECT_THROW(none.blocks(0), kvh::error);
+    EXPECT_EQ(none.try_keep_blocks(), KVH_E_HANDLE);
+    kvh::span<std::uint8_t> memory;
+    EXPECT_EQ(kvh::cache().try_block(0, 0, KVH_KEY, memory), KVH_E_HANDLE);
+    EXPECT_EQ(kvh::incoming().try_cancel(), KVH_E_HANDLE);
+    EXPECT_EQ(kvh::incoming().try_target(taken), KVH_E_HANDLE);
+    EXPECT_EQ(kvh::outgoing().try_cancel(), KVH_E_HANDLE);
+    EXPECT_EQ(kvh::batch().try_clear(), KVH_E_HANDLE);
+    EXPECT_EQ(kvh::keyring().try_remove(1), KVH_E_HANDLE);
+    std::int64_t bytes = 0;
+    EXPECT_EQ(kvh::layout().try_bytes(64, bytes), KVH_E_HANDLE);
+    std::uint32_t steps = 0;
+    EXPECT_EQ(kvh::plan().try_steps(steps), KVH_E_HANDLE);
+}
+
 TEST(Wrapper, TellsVersionAndKernels) {
     EXPECT_TRUE(kvh::is_compatible());
     std::string version = kvh::version();

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace KvHandoff.Numerics;
 
@@ -62,6 +63,25 @@ public readonly struct E8M0 : IEquatable<E8M0>
         int scale = exponent - (int)(largestCode >> 23) + Bias;
         if (rule == MxRule.Ceiling && fraction > (largestCode & 0x007F_FFFF))
             scale++;
+        return new((byte)Math.Clamp(scale, 0, LargestBits));
+    }
+
+    /// <summary>
+    /// <see cref="FromAmax"/> for a code and a rule that were checked, once for each group of a tensor: the common case without a branch.
+    /// </summary>
+    /// <param name="magnitude">Bits of the magnitude.</param>
+    /// <param name="largestCode">Bits of the code's largest number.</param>
+    /// <param name="code">The code.</param>
+    /// <param name="rule">The rule.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static E8M0 FromMagnitude(uint magnitude, uint largestCode, ElementType code, MxRule rule)
+    {
+        uint exponent = magnitude >> 23;
+        if (exponent - 1 >= 0xFE)
+            return FromAmax(BitConverter.UInt32BitsToSingle(magnitude), code, rule);
+        // One more where the fraction is above that of the largest code: the carry of a subtraction.
+        uint above = ((largestCode & 0x007F_FFFF) - (magnitude & 0x007F_FFFF)) >> 31;
+        int scale = (int)(exponent - (largestCode >> 23)) + Bias + (rule == MxRule.Ceiling ? (int)above : 0);
         return new((byte)Math.Clamp(scale, 0, LargestBits));
     }
 

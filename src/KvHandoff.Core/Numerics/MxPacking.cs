@@ -132,9 +132,10 @@ public static class MxPacking
             bool finite = RowScaledPacking.LargestMagnitudes<TElement>(groups, largest);
             if (!finite)
                 Flags |= RowScaledPacking.FiniteMagnitudes<TElement>(groups, largest);
+            uint largestCode = BitConverter.SingleToUInt32Bits(TCode.LargestCode);
             for (int i = 0; i < largest.Length; i++)
             {
-                E8M0 scale = E8M0.FromAmax(largest[i], Code, Rule);
+                E8M0 scale = E8M0.FromMagnitude(BitConverter.SingleToUInt32Bits(largest[i]), largestCode, Code, Rule);
                 scales[i] = scale.Bits;
                 // All codes of a group of zeros are zeros under any scale; 1 is one that the fast form takes.
                 inverses[i] = largest[i] == 0f ? 1f : scale.Inverse;
