@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Text.Unicode;
 
 namespace KvHandoff.Native;
 
@@ -29,7 +30,8 @@ static unsafe class Texts
         else if (buffer == null) throw new StatusException(Status.Null, "buffer and needed are both null.");
         if (buffer == null || capacity == 0) return capacity == 0 ? Status.Buffer : throw new StatusException(Status.Null, "buffer is null.");
         int room = (int)Math.Min(capacity - 1, int.MaxValue);
-        Encoding.UTF8.GetEncoder().Convert(text, new Span<byte>(buffer, room), flush: false, out _, out int written, out _);
+        // Unlike an Encoder, it does not mind room for no character at all.
+        _ = Utf8.FromUtf16(text, new Span<byte>(buffer, room), out _, out int written);
         buffer[written] = 0;
         return (nuint)bytes < capacity ? Status.Ok : Status.Buffer;
     }

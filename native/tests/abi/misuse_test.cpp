@@ -222,6 +222,8 @@ TEST(Texts, AreCutAndTerminatedInASmallBuffer) {
     EXPECT_EQ(std::string(buffer), whole.substr(0, 9));
     EXPECT_EQ(buffer[10], 'x');
     EXPECT_EQ(kvh_layout_text(layout.get(), nullptr, 0, &needed), KVH_E_BUFFER);
+    EXPECT_EQ(kvh_layout_text(layout.get(), buffer, 1, &needed), KVH_E_BUFFER) << "room for the end alone";
+    EXPECT_EQ(buffer[0], 0);
 }
 
 }  // namespace
