@@ -11,6 +11,8 @@ tokens=64
 
 # Starts a listening side and waits for the first line that it prints.
 listen() {
+  # Emptied here: the background shell may come to it only after the first look below.
+  : > "$work/listener.txt"
   "$@" > "$work/listener.txt" &
   listener=$!
   for _ in $(seq 600); do
