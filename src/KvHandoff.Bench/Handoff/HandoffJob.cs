@@ -50,6 +50,7 @@ internal sealed class HandoffJob(HandoffSettings settings, IJobDisplay display)
             foreach (string transport in (string[])[WorkerTransport.SharedMemory, WorkerTransport.Tcp]) latencies.Add(await new LatencyRun(settings, display).RunAsync(transport, layout, cancellationToken));
         }
 
+        IReadOnlyList<PrefilledRow> prefilled = settings.ShowsAllTransports ? await new PrefilledTransfer(settings, display).RunAsync(limits, cancellationToken) : [];
         IReadOnlyList<StageRow> stages = [];
         if (!settings.SkipStages)
         {
@@ -68,7 +69,8 @@ internal sealed class HandoffJob(HandoffSettings settings, IJobDisplay display)
             Projection = Projection.For(transfers, reference, layout?.LayerCount ?? 0),
             Stages = stages,
             Latencies = latencies,
-            Figures = Figures.Of(limits, transfers, latencies),
+            Prefilled = prefilled,
+            Figures = Figures.Of(limits, transfers, latencies, prefilled),
             ElapsedSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
             Failures = failures,
         };

@@ -25,6 +25,7 @@ internal static class ReportTables
 
         if (summary.Transfers.Count > 0) yield return Transfers(summary.Transfers);
         if (summary.Latencies.Count > 0) yield return LatencyTables.Latencies(summary.Latencies);
+        if (summary.Prefilled.Count > 0) yield return PrefilledTable.Of(summary.Prefilled);
         if (summary.Sweep.Count > 0)
         {
             yield return LatencyTables.Sweep(summary.Sweep);

@@ -37,6 +37,8 @@ internal sealed record Summary
     /// <summary>Small handoffs: one block, and a short prompt of a large model.</summary>
     public IReadOnlyList<LatencyRow> Latencies { get; init; } = [];
 
+    public IReadOnlyList<PrefilledRow> Prefilled { get; init; } = [];
+
     public IReadOnlyList<SweepRow> Sweep { get; init; } = [];
 
     public IReadOnlyList<FitRow> Fits { get; init; } = [];

@@ -20,6 +20,16 @@ internal sealed class CacheSynthesizer(KvCacheLayout layout, ulong seed)
         });
     }
 
+    /// <summary>Writes tokens 0 .. <paramref name="tokens"/> - 1 of one layer on this thread, wherever its view lies.</summary>
+    internal void FillLayer(int layer, KvLayerView view, int tokens)
+    {
+        foreach (RowStreamId stream in Streams().Where(s => s.Layer == layer))
+        {
+            RowStream rows = Open(stream);
+            for (int t = 0; t < tokens; t++) rows.Next(view.Row(stream.Head, stream.Plane, t));
+        }
+    }
+
     /// <summary>Every (layer, kv head, plane) of the layout: each is generated and compared on its own.</summary>
     internal IEnumerable<RowStreamId> Streams()
     {

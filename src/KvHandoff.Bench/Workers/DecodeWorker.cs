@@ -54,7 +54,7 @@ internal sealed class DecodeWorker(Action<WorkerMessage> reply) : IAsyncDisposab
             ? PagedKvCache.Over(layout, SharedSlab.Create("kvhandoff-bench", PagedKvCache.RequiredBytes(layout, open.CapacityTokens)), open.CapacityTokens, owned: true)
             : PagedKvCache.Allocate(layout, open.CapacityTokens);
         _receiver = await KvReceiver.ListenAsync(WorkerTransport.ListenAt(open.Transport), _cache,
-            new KvReceiverOptions { Name = "decode", MaxStreams = open.Streams, Transport = WorkerTransport.Options(open.Certificate) });
+            new KvReceiverOptions { Name = "decode", MaxStreams = open.Streams, SameHostTrust = open.SameHostTrust, Transport = WorkerTransport.Options(open.Certificate) });
         _incoming = _receiver.IncomingAsync().GetAsyncEnumerator();
         reply(new OpenedReply(_receiver.Endpoint));
     }

@@ -14,6 +14,7 @@ namespace KvHandoff.Bench.Workers;
 [JsonDerivedType(typeof(SendShapedRequest), "send-shaped")]
 [JsonDerivedType(typeof(ReceiveManyRequest), "receive-many")]
 [JsonDerivedType(typeof(SendManyRequest), "send-many")]
+[JsonDerivedType(typeof(SendPrefilledRequest), "send-prefilled")]
 [JsonDerivedType(typeof(OpenedReply), "opened")]
 [JsonDerivedType(typeof(ReadyReply), "ready")]
 [JsonDerivedType(typeof(GeneratedReply), "generated")]
@@ -35,8 +36,11 @@ internal abstract record WorkerMessage
 /// <summary>To the receiver of a bare loop; for tls with a certificate and its key.</summary>
 internal sealed record SinkRequest(string Transport, string? Certificate) : WorkerMessage;
 
-/// <summary>To a decode process: listen with a cache of this model and size; for tls with a certificate and its key.</summary>
-internal sealed record OpenDecodeRequest(string Model, int CapacityTokens, int Streams, string Transport, string? Certificate) : WorkerMessage;
+/// <summary>
+/// To a decode process: listen with a cache of this model and size; for tls with a certificate and its key; trusting, or reading again, what senders on this
+/// host wrote in place.
+/// </summary>
+internal sealed record OpenDecodeRequest(string Model, int CapacityTokens, int Streams, string Transport, string? Certificate, bool SameHostTrust = false) : WorkerMessage;
 
 /// <summary>To a prefill process: connect to that receiver with a cache of this model and size.</summary>
 internal sealed record OpenPrefillRequest(string Model, int CapacityTokens, int Streams, string Endpoint, string Codec, string? Certificate) : WorkerMessage;
@@ -55,6 +59,9 @@ internal sealed record SendShapedRequest(ulong Seed, int Tokens, string RequestI
 
 /// <summary>To a prefill process: hand a synthesised sequence over so many times, one after the other, and time each.</summary>
 internal sealed record SendManyRequest(ulong Seed, int Tokens, int Handoffs) : WorkerMessage;
+
+/// <summary>To a prefill process: write a synthesised sequence straight into the receiver's blocks so many times, and time each from there on.</summary>
+internal sealed record SendPrefilledRequest(ulong Seed, int Tokens, int Handoffs) : WorkerMessage;
 
 /// <summary>To a decode process: take so many handoffs and compare every byte of the last one.</summary>
 internal sealed record ReceiveManyRequest(ulong Seed, int Tokens, int Handoffs) : WorkerMessage;

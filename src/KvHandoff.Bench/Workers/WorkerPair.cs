@@ -22,7 +22,7 @@ internal sealed class WorkerPair : IAsyncDisposable
     internal WorkerProcess Decode { get; }
 
     /// <summary>Starts both processes, lets the decode side listen and the prefill side connect.</summary>
-    internal static async Task<WorkerPair> StartAsync(string model, int senderTokens, int receiverTokens, int streams, string codec, string transport, TimeSpan limit, IJobDisplay display, CancellationToken cancellationToken)
+    internal static async Task<WorkerPair> StartAsync(string model, int senderTokens, int receiverTokens, int streams, string codec, string transport, TimeSpan limit, IJobDisplay display, CancellationToken cancellationToken, bool sameHostTrust = false)
     {
         WorkerProcess decode = WorkerProcess.Start("decode"), prefill = WorkerProcess.Start("prefill");
         var pair = new WorkerPair(prefill, decode, limit);
@@ -30,7 +30,7 @@ internal sealed class WorkerPair : IAsyncDisposable
         {
             display.Note($"prefill process {prefill.Id}, decode process {decode.Id} ({model}, codec {codec}, {transport})");
             string? certificate = WorkerTransport.NewCertificate(transport);
-            OpenedReply listening = await decode.ExchangeAsync<OpenedReply>(new OpenDecodeRequest(model, receiverTokens, streams, transport, certificate), cancellationToken);
+            OpenedReply listening = await decode.ExchangeAsync<OpenedReply>(new OpenDecodeRequest(model, receiverTokens, streams, transport, certificate, sameHostTrust), cancellationToken);
             await prefill.ExchangeAsync<OpenedReply>(new OpenPrefillRequest(model, senderTokens, streams, listening.Endpoint, codec, certificate), cancellationToken);
             return pair;
         }
@@ -52,7 +52,17 @@ internal sealed class WorkerPair : IAsyncDisposable
     /// <exception cref="WorkerException">One side failed, or the last one landed wrongly.</exception>
     internal async Task<(ManySentReply Sent, ManyLandedReply Landed)> HandManyOffAsync(ulong seed, int tokens, int handoffs, CancellationToken cancellationToken)
     {
-        (ManySentReply sent, ManyLandedReply landed, _) = await ExchangeAsync<ManySentReply, ManyLandedReply>(new ReceiveManyRequest(seed, tokens, handoffs), new SendManyRequest(seed, tokens, handoffs), cancellationToken);
+        return await HandManyOffAsync(new ReceiveManyRequest(seed, tokens, handoffs), new SendManyRequest(seed, tokens, handoffs), cancellationToken);
+    }
+
+    /// <summary>The same for a sequence that is written straight into the receiver's blocks.</summary>
+    /// <exception cref="WorkerException">One side failed, or the last one landed wrongly.</exception>
+    internal Task<(ManySentReply Sent, ManyLandedReply Landed)> HandPrefilledOffAsync(ulong seed, int tokens, int handoffs, CancellationToken cancellationToken) =>
+        HandManyOffAsync(new ReceiveManyRequest(seed, tokens, handoffs), new SendPrefilledRequest(seed, tokens, handoffs), cancellationToken);
+
+    private async Task<(ManySentReply Sent, ManyLandedReply Landed)> HandManyOffAsync(WorkerMessage receive, WorkerMessage send, CancellationToken cancellationToken)
+    {
+        (ManySentReply sent, ManyLandedReply landed, _) = await ExchangeAsync<ManySentReply, ManyLandedReply>(receive, send, cancellationToken);
         if (landed.DifferentBytes > 0) throw new WorkerException(Decode.Role, $"Of {landed.BytesCompared} landed bytes {landed.DifferentBytes} differ; first: {landed.FirstDifference}.", isGone: false);
         return (sent, landed);
     }
