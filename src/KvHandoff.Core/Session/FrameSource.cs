@@ -122,6 +122,11 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
             {
                 crc = PlacedFrames.Copy(handoff.Sequence.View(layer, shape.TotalTokens), target, head, plane, granule, streaming, out bytes);
             }
+            else if (handoff.IsTrusted)
+            {
+                crc = 0;
+                bytes = shape.Placed!.SegmentBytes(g, target, head, plane, granule);
+            }
             else
             {
                 if (!handoff.IsInPlace && PlacedFrames.Place(shape.Groups[g], handoff.Sequence.View(layer, shape.TotalTokens), target, head, plane, granule) is { } error)

@@ -110,7 +110,7 @@ public sealed partial class KvSender : IAsyncDisposable
         if (offer.Deadline <= TimeSpan.Zero) throw new ArgumentException($"The deadline is {offer.Deadline}; it must be positive.", nameof(offer));
         var shape = new HandoffShape(link.Plan, sending: true, offer.TotalTokens, codecs);
         if (shape.Placed is null) throw new HandoffException(HandoffFailure.TransportFailed, "Rows of this pair of caches cannot be written in place: a scale lies elsewhere than in the blocks, or the caches are parts of a model's.");
-        var handoff = new OutgoingHandoff(this, link, _cache.CreateSequence(), offer with { Codec = CodecId.Raw, Group = null }, shape) { IsInPlace = true };
+        var handoff = new OutgoingHandoff(this, link, _cache.CreateSequence(), offer with { Codec = CodecId.Raw, Group = null }, shape) { IsInPlace = true, IsTrusted = link.Welcome.TrustsSameHost };
         return await OfferAsync(handoff, link, cancellationToken).ConfigureAwait(false);
     }
 

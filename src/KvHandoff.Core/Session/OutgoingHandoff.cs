@@ -75,6 +75,9 @@ public sealed partial class OutgoingHandoff : IAsyncDisposable
     /// <summary>Whether prefill writes into the receiver's blocks itself, so that nothing is left to copy.</summary>
     internal bool IsInPlace { get; init; }
 
+    /// <summary>Whether the receiver takes this side's word for such rows: nobody reads them, and their checksums are 0.</summary>
+    internal bool IsTrusted { get; init; }
+
     internal HandoffOffer Offer { get; }
 
     internal HandoffShape Shape { get; }

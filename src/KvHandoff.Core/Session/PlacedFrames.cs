@@ -67,6 +67,16 @@ internal sealed class PlacedFrames
         return encoded.Crc32C;
     }
 
+    /// <summary>The length that <see cref="Checksum"/> gives, without reading a row.</summary>
+    internal int SegmentBytes(int group, in KvLayerView view, int head, KvPlane plane, int granule)
+    {
+        if (!SegmentRows.IsDirect(view.Geometry)) return SegmentCoder.MaxEncodedBytes(_stored[group], KvCodecs.Raw, plane, KvSegment.TokensIn(granule, view.Tokens));
+        var pieces = new SegmentPieces(view, head, plane, granule);
+        int bytes = 0;
+        while (pieces.Next(out Span<byte> piece)) bytes += piece.Length;
+        return bytes;
+    }
+
     /// <summary>Writes one segment's rows from the sender's layer to the receiver's, by way of a buffer that stays in the nearest cache.</summary>
     internal static string? Place(GroupTransfer transfer, in KvLayerView source, in KvLayerView target, int head, KvPlane plane, int granule)
     {

@@ -54,6 +54,9 @@ public sealed record Welcome(ulong Epoch, Guid ConnectionToken, KvCacheLayout La
     /// <summary>Where the receiver's blocks lie in memory that the sender maps; empty when there is none.</summary>
     public ByteValue Window { get; init; }
 
+    /// <summary>Whether the receiver takes the sender's word for rows that it wrote there in place, so that their checksums, which nobody compares, may be 0.</summary>
+    public bool TrustsSameHost { get; init; }
+
     /// <inheritdoc/>
     public override WireError? Check() => WireError.Range("Streams", Streams, 1, WireConstants.MaxStreams);
 
@@ -66,6 +69,7 @@ public sealed record Welcome(ulong Epoch, Guid ConnectionToken, KvCacheLayout La
         fields.Text(5, ReceiverName);
         if (!Shard.IsEmpty) fields.Bytes(6, Shard.Span);
         if (!Window.IsEmpty) fields.Optional.Bytes(7, Window.Span);
+        if (TrustsSameHost) fields.Optional.Byte(8, 1);
     }
 
     internal static ControlMessage ReadFields(ref FieldReader fields) =>
@@ -73,6 +77,7 @@ public sealed record Welcome(ulong Epoch, Guid ConnectionToken, KvCacheLayout La
         {
             Shard = fields.OptionalBytes(6, WireConstants.MaxShardBytes),
             Window = fields.OptionalBytes(7, WireConstants.MaxWindowBytes),
+            TrustsSameHost = fields.Has(8) && fields.Byte(8) != 0,
         };
 }
 

@@ -61,12 +61,14 @@ public sealed class WindowTests
     }
 
     [Theory]
-    [InlineData(64, DimensionOrder.HeadMajor)]
-    [InlineData(16, DimensionOrder.TokenMajor)]
-    public async Task Prefill_writes_straight_into_the_granted_blocks(int block, DimensionOrder order)
+    [InlineData(64, DimensionOrder.HeadMajor, false)]
+    [InlineData(16, DimensionOrder.TokenMajor, false)]
+    [InlineData(64, DimensionOrder.HeadMajor, true)]
+    [InlineData(16, DimensionOrder.TokenMajor, true)]
+    public async Task Prefill_writes_straight_into_the_granted_blocks(int block, DimensionOrder order, bool trusting)
     {
         if (!OperatingSystem.IsLinux()) return;
-        await using Pair pair = await Pair.StartAsync(SessionFixture.Layout(), SessionFixture.Layout(blockTokens: block, order: order));
+        await using Pair pair = await Pair.StartAsync(SessionFixture.Layout(), SessionFixture.Layout(blockTokens: block, order: order), options: new KvReceiverOptions { SameHostTrust = trusting });
         using KvSequence reference = SessionFixture.Fill(pair.Source, Tokens, seed: 8);
         await using OutgoingHandoff outgoing = await pair.Sender.OfferInPlaceAsync(new HandoffOffer { TotalTokens = Tokens }).WaitAsync(Limit);
         IncomingHandoff incoming = await pair.Receiver.IncomingAsync().FirstAsync();
@@ -86,6 +88,9 @@ public sealed class WindowTests
         using KvSequence landed = await incoming.CommittedAsync().WaitAsync(Limit);
         SessionFixture.AssertSameRows(reference, landed);
         Assert.Equal(0, cost.BytesCopied);
+        // A receiver that trusts says so, and then no side reads a row.
+        Assert.Equal(trusting, outgoing.IsTrusted);
+        Assert.Equal(pair.Target.Layout.BytesForTokens(Tokens), cost.KvBytes);
         Assert.False(outgoing.WriteRows(0, 0, new float[64], new float[64]));
     }
 

@@ -49,6 +49,7 @@ public class GoldenBytesTests
         ["decision"] = SampleMessages.Encode(new Decision(Id, HandoffOutcome.Expired, "receiver 2 was not heard of")),
         ["hello-shard"] = SampleMessages.Encode(new Hello(Part.Layout, "prefill-1", 4) { Shard = ShardCodec.Write(Part), IsGroupMember = true }),
         ["welcome-shard"] = SampleMessages.Encode(new Welcome(7, Id, Part.Layout, 2, "decode-1") { Shard = ShardCodec.Write(Part), Window = new byte[] { 1, 2, 3 } }),
+        ["welcome-trust"] = SampleMessages.Encode(new Welcome(7, Id, Layout, 2, "decode-ä") { Window = new byte[] { 1, 2, 3 }, TrustsSameHost = true }),
         ["offer-all"] = SampleMessages.Encode(new Offer(Id, 3100, KvShard.Whole(Layout, 3100), CodecId.Raw, 30_000, "req-1", 5)
         {
             Intent = HandoffIntent.Migrate,
