@@ -178,7 +178,7 @@ public sealed class HandoffRunTests(HandoffRun run) : IClassFixture<HandoffRun>
         XElement page = XDocument.Parse(run.Page["<!DOCTYPE html>".Length..]).Root!;
         Assert.Equal("html", page.Name.LocalName);
         string[] tables = [.. page.Descendants("h2").Select(h => h.Attribute("id")!.Value)];
-        Assert.Equal(["limits", "figures", "prompts", "quality", "transfers", "latencies", "phases", "projection"], tables);
+        Assert.Equal(["limits", "figures", "prompts", "quality", "transfers", "latencies", "prefilled", "phases", "projection"], tables);
         Assert.Equal(tables.Length, page.Descendants("table").Count());
         Assert.All(page.Descendants("table"), table => Assert.NotEmpty(table.Descendants("td")));
         // One bar for each of seven transfers and two prompts.
@@ -206,5 +206,21 @@ public sealed class HandoffRunTests(HandoffRun run) : IClassFixture<HandoffRun>
         // Rows that the sender placed do not travel.
         Assert.True(phases.GetProperty(placed ? "place" : "wire").GetDouble() > 0);
         Assert.True(phases.GetProperty("verify").GetDouble() > 0);
+    }
+
+    [Fact]
+    public void A_cache_prefilled_in_place_is_handed_over_verified_and_on_trust()
+    {
+        JsonElement[] rows = [.. run.Summary.GetProperty("prefilled").EnumerateArray()];
+        Assert.Equal([false, true], rows.Select(r => r.GetProperty("same_host_trust").GetBoolean()));
+        foreach (JsonElement row in rows)
+        {
+            Assert.Equal(131, row.GetProperty("tokens").GetInt32());
+            double seconds = row.GetProperty("seconds").GetDouble();
+            Assert.Equal(row.GetProperty("bytes").GetInt64() / seconds / 1e9, row.GetProperty("gbps").GetDouble(), 6);
+            Assert.Contains(seconds, row.GetProperty("seconds_samples").EnumerateArray().Select(s => s.GetDouble()));
+        }
+
+        Assert.Contains("Prefilled straight into the blocks", run.Page);
     }
 }
