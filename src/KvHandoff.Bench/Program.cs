@@ -1,9 +1,10 @@
 using System.CommandLine;
 using KvHandoff.Bench.Commands;
+using KvHandoff.Bench.Reports;
 
 var root = new RootCommand("What a KV-cache handoff costs on this machine. Without a command: handoff.")
 {
-    HandoffCommand.Create(), ReportCommand.Create(), KernelsCommand.Create(), AccuracyCommand.Create(), LinksCommand.Create(), PlanCommand.Create(), SimulateCommand.Create(), WorkerCommand.Create(),
+    HandoffCommand.Create(), EvaluateCommand.Create(EvaluationReport.Write), ReportCommand.Create(), KernelsCommand.Create(), AccuracyCommand.Create(), CompareCommand.Create(), LinksCommand.Create(), PlanCommand.Create(), SimulateCommand.Create(), WorkerCommand.Create(),
 };
 string[] asksForRoot = ["-h", "--help", "-?", "/?", "--version"];
 // No command stands for the main job, with or without its options.

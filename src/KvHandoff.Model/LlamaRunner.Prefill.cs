@@ -56,16 +56,23 @@ public sealed partial class LlamaRunner
 
     private void ProjectRows(LlamaLayerWeights weights, RowScratch scratch, int start, int first, int rows)
     {
-        int hidden = _config.HiddenSize, queryWidth = _config.QueryWidth, kvWidth = _config.KvWidth;
-        NormRows(weights.AttentionNorm, scratch, first, rows);
-        PanelProduct.Multiply(scratch.Normed, hidden, rows, weights.Query, _queries.AsSpan(first * queryWidth), queryWidth);
-        PanelProduct.Multiply(scratch.Normed, hidden, rows, weights.Key, _keys.AsSpan(first * kvWidth), kvWidth);
-        PanelProduct.Multiply(scratch.Normed, hidden, rows, weights.Value, _values.AsSpan(first * kvWidth), kvWidth);
+        int queryWidth = _config.QueryWidth, kvWidth = _config.KvWidth;
+        MultiplyRows(weights, scratch, first, rows);
         for (int r = first; r < first + rows; r++)
         {
             _rotary.Apply(_queries.AsSpan(r * queryWidth, queryWidth), start + r);
             _rotary.Apply(_keys.AsSpan(r * kvWidth, kvWidth), start + r);
         }
+    }
+
+    // Queries, keys and values before they are turned to their positions.
+    private void MultiplyRows(LlamaLayerWeights weights, RowScratch scratch, int first, int rows)
+    {
+        int hidden = _config.HiddenSize, queryWidth = _config.QueryWidth, kvWidth = _config.KvWidth;
+        NormRows(weights.AttentionNorm, scratch, first, rows);
+        PanelProduct.Multiply(scratch.Normed, hidden, rows, weights.Query, _queries.AsSpan(first * queryWidth), queryWidth);
+        PanelProduct.Multiply(scratch.Normed, hidden, rows, weights.Key, _keys.AsSpan(first * kvWidth), kvWidth);
+        PanelProduct.Multiply(scratch.Normed, hidden, rows, weights.Value, _values.AsSpan(first * kvWidth), kvWidth);
     }
 
     private void FinishRows(LlamaLayerWeights weights, RowScratch scratch, int first, int rows)

@@ -32,7 +32,7 @@ public sealed partial class LlamaRunner
 
     /// <summary>A runner of <paramref name="model"/>.</summary>
     /// <param name="model">The model; outlives the runner.</param>
-    /// <param name="threads">Threads of prefill, 1 or more; 0 for one per processor. Decode uses the calling thread alone.</param>
+    /// <param name="threads">Threads of prefill and of batches, 1 or more; 0 for one per processor. <see cref="Decode"/> uses the calling thread alone.</param>
     public LlamaRunner(LlamaModel model, int threads = 0)
     {
         ArgumentNullException.ThrowIfNull(model);
@@ -51,7 +51,7 @@ public sealed partial class LlamaRunner
     /// <summary>The model.</summary>
     public LlamaModel Model { get; }
 
-    /// <summary>Threads that prefill uses.</summary>
+    /// <summary>Threads that prefill and batches use.</summary>
     public int Threads { get; }
 
     /// <summary>Tokens prefilled by this runner so far.</summary>
@@ -64,6 +64,14 @@ public sealed partial class LlamaRunner
     private void Prepare(KvSequence sequence, ReadOnlySpan<int> tokens)
     {
         ArgumentNullException.ThrowIfNull(sequence);
+        RequireRoom(sequence, tokens);
+        _rotary.Reserve(sequence.Tokens + tokens.Length);
+        GrowRows(tokens.Length);
+        Embed(tokens);
+    }
+
+    private void RequireRoom(KvSequence sequence, ReadOnlySpan<int> tokens)
+    {
         if (!ReferenceEquals(_checkedLayout, sequence.Cache.Layout)) RequireFit(sequence.Cache.Layout);
         if (tokens.IsEmpty) throw new ArgumentException("There are 0 tokens; 1 or more are needed.", nameof(tokens));
         foreach (int token in tokens)
@@ -80,14 +88,20 @@ public sealed partial class LlamaRunner
             throw new InvalidOperationException(
                 $"The cache has no room: {total - sequence.Capacity} more tokens are needed, {sequence.Cache.FreeTokens} are free.");
         }
+    }
 
-        _rotary.Reserve((int)total);
-        Grow(ref _residual, tokens.Length, _config.HiddenSize);
-        Grow(ref _queries, tokens.Length, _config.QueryWidth);
-        Grow(ref _attended, tokens.Length, _config.QueryWidth);
-        Grow(ref _logSumExp, tokens.Length, _config.QueryHeads);
-        Grow(ref _keys, tokens.Length, _config.KvWidth);
-        Grow(ref _values, tokens.Length, _config.KvWidth);
+    private void GrowRows(int rows)
+    {
+        Grow(ref _residual, rows, _config.HiddenSize);
+        Grow(ref _queries, rows, _config.QueryWidth);
+        Grow(ref _attended, rows, _config.QueryWidth);
+        Grow(ref _logSumExp, rows, _config.QueryHeads);
+        Grow(ref _keys, rows, _config.KvWidth);
+        Grow(ref _values, rows, _config.KvWidth);
+    }
+
+    private void Embed(ReadOnlySpan<int> tokens)
+    {
         for (int i = 0; i < tokens.Length; i++)
             _weights.Embedding.AsSpan(tokens[i] * _config.HiddenSize, _config.HiddenSize).CopyTo(_residual.AsSpan(i * _config.HiddenSize));
     }

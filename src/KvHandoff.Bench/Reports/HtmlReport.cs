@@ -17,7 +17,7 @@ internal static class HtmlReport
         {
             page.Add(table);
             if (table.Id == "phases") Chart(page, summary);
-            if (table.Id == "fits") page.Add(SweepSvg.Render(summary.Sweep, summary.Fits) + SweepSvg.Legend(summary.Fits));
+            if (table.Id == "fits") Sweep(page, summary);
         }
 
         if (kernels is not null) Kernels(page, kernels);
@@ -43,11 +43,23 @@ internal static class HtmlReport
     private static void Kernels(HtmlPage page, KernelSummary kernels)
     {
         foreach (ReportTable table in kernels.Tables()) page.Add(table);
+        RooflineOf(page, kernels, 2);
+    }
+
+    /// <summary>The roofline under a heading of that level, where attention was measured.</summary>
+    internal static void RooflineOf(HtmlPage page, KernelSummary kernels, int level)
+    {
         if (Roofline.Of(kernels) is not { } roofline) return;
-        page.Add("<h2 id=\"roofline\">Decode attention below its roofs</h2>\n<p class=\"note\">The longest steps of the table. Memory roof: reading the same bytes. Compute roof: nothing but fp32 multiply-adds. "
+        page.Add($"<h{level} id=\"roofline\">Decode attention below its roofs</h{level}>\n<p class=\"note\">The longest steps of the table. Memory roof: reading the same bytes. Compute roof: nothing but fp32 multiply-adds. "
             + "Both measured in turns with the steps, medians; kernels that multiply BF16 directly may pass the compute roof.</p>\n");
-        page.Add(RooflineSvg.Render(roofline));
+        page.Add(HtmlPage.Scrolling(RooflineSvg.Render(roofline), "Decode attention below its roofs, picture"));
         page.Add(RooflineSvg.Legend(roofline));
+    }
+
+    private static void Sweep(HtmlPage page, Summary summary)
+    {
+        page.Add(HtmlPage.Scrolling(SweepSvg.Render(summary.Sweep, summary.Fits), "Time over size, picture") + SweepSvg.Legend(summary.Fits));
+        page.Figures(TransferFigures.All(summary.Sweep, summary.Fits));
     }
 
     private static void Facts(HtmlPage page, Summary summary)
@@ -62,16 +74,14 @@ internal static class HtmlReport
         foreach (TransferRow t in summary.Transfers)
             facts.Add((string.Create(CultureInfo.InvariantCulture, $"{t.OfBare ?? t.OfTcpLoopback:0.00}x"), string.Create(CultureInfo.InvariantCulture, $"{t.Bare ?? "bare TCP loopback"}: {t.KvBytes / 1e6:0} MB of {t.Model} over {t.Transport}, {t.Codec}, in {t.Seconds * 1e3:0} ms, {(t.Verified ? "every byte compared" : "BYTES DIFFER")}")));
         if (summary.Figures.Count > 0) facts.Add(($"{summary.Figures.Count(f => f.Reached)} of {summary.Figures.Count}", "figures to reach were reached"));
-        if (facts.Count == 0) return;
-        page.Add("<ul class=\"facts\">\n");
-        foreach ((string figure, string meaning) in facts) page.Add($"<li><b>{HtmlPage.Text(figure)}</b>{HtmlPage.Text(meaning)}</li>\n");
-        page.Add("</ul>\n");
+        page.Facts(facts);
     }
 
     private static void Chart(HtmlPage page, Summary summary)
     {
         (string Name, double Seconds, IReadOnlyDictionary<string, double> Phases)[] rows = [.. ReportTables.PhaseSources(summary)];
-        page.Add($"<div class=\"chart\">\n{PhaseBarSvg.Render(rows)}</div>\n{PhaseBarSvg.Legend(rows[0].Phases.Keys)}");
+        page.Add($"<div class=\"chart\">\n{PhaseBarSvg.Render(rows[..summary.Transfers.Count])}</div>\n{PhaseBarSvg.Legend(rows[0].Phases.Keys)}");
+        if (summary.Reference is { Prompts.Count: > 0 } reference) page.Add($"<h3 id=\"waterfall\">Handoff of each prompt, from the request to the first step on the landed cache</h3>\n<div class=\"chart\">\n{PromptWaterfall.Render(reference.Prompts)}</div>\n{PromptWaterfall.Legend}");
     }
 
     private static string Number(long value) => value.ToString("#,0", CultureInfo.InvariantCulture);

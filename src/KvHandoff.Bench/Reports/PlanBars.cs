@@ -35,6 +35,6 @@ internal static class PlanBars
         }
 
         string legend = parts.Count < 2 ? "" : "<p class=\"legend\">" + string.Join(" ", parts.Select(p => $"<span><i class=\"p{p.Colour}\"></i>{WebUtility.HtmlEncode(p.Name)}</span>")) + "</p>\n";
-        return picture.Append("</svg>\n").ToString() + legend;
+        return HtmlPage.Scrolling(picture.Append("</svg>\n").ToString(), about + ", picture") + legend;
     }
 }

@@ -100,7 +100,7 @@ internal static class PlanChart
             picture.Append(CultureInfo.InvariantCulture, $"<text class=\"point-name\" x=\"{(isRight ? box.Left : box.Right):0.0}\" y=\"{box.Bottom - 3:0.0}\"{(isRight ? "" : " text-anchor=\"end\"")}>{WebUtility.HtmlEncode(text)}</text>\n");
         }
 
-        return picture.Append("</svg>\n").ToString() + Legend(lines);
+        return HtmlPage.Scrolling(picture.Append("</svg>\n").ToString(), about + ", picture") + Legend(lines);
     }
 
     /// <summary>Which colour is which line.</summary>

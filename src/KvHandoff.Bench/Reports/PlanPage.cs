@@ -48,8 +48,6 @@ internal static class PlanPage
             ($"{PlanQuantity.Number(asked.PrefillNodes)} : 1", $"prefill to decode nodes until the {asked.Limit} limits"),
             ($"{PlanQuantity.Number(colocated.OfDisaggregated)}x", $"the time of one request on {colocated.Deployment}"),
         ];
-        page.Add("<ul class=\"facts\">\n");
-        foreach ((string figure, string meaning) in facts) page.Add($"<li><b>{HtmlPage.Text(figure)}</b>{HtmlPage.Text(meaning)}</li>\n");
-        page.Add("</ul>\n");
+        page.Facts(facts);
     }
 }

@@ -35,9 +35,7 @@ internal static class SimulationPage
             (s.Run.Limit, "is used most"),
         };
         if (s.GoodputRequestsPerSecond is { } goodput) facts.Add((PlanQuantity.Number(goodput), "requests per second within the objectives"));
-        page.Add("<ul class=\"facts\">\n");
-        foreach ((string figure, string meaning) in facts) page.Add($"<li><b>{HtmlPage.Text(figure)}</b>{HtmlPage.Text(meaning)}</li>\n");
-        page.Add("</ul>\n");
+        page.Facts(facts);
     }
 
     private static string Parts(IReadOnlyList<SimulationRow> rows) => PlanBars.Render("Mean time of a request in its parts", [("waits for prefill", 0), ("prefill", 4), ("exposed handoff", 6), ("decode", 5)],

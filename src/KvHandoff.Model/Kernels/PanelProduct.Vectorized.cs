@@ -1,25 +1,28 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace KvHandoff.Model.Kernels;
 
 internal static unsafe partial class PanelProduct
 {
+    // A tile reads one line of B at a time, fewer than the third-level cache has to be asked for at once; past a panel the next one lies.
+    private const int PrefetchRows = 48;
+
     private static void Run(ReadOnlySpan<float> a, int aStride, int rows, int depth, ReadOnlySpan<float> b, int bStride, int panelStride,
         int columns, Span<float> c, int cStride, bool accumulate)
     {
         fixed (float* pa = a, pb = b, pc = c)
         {
-            int panel = 0, wholePanels = columns / PanelColumns;
-            if (rows < TileRows)
+            int panel = 0, wholePanels = columns / PanelColumns, tiled = TiledRows(rows);
+            // Four panels at once give a row that is in no tile the eight chains that hide the latency of the multiply-adds.
+            for (; tiled < rows && panel + 4 <= wholePanels; panel += 4)
             {
-                // Four panels at once give a single row the eight chains that hide the latency of the multiply-adds.
-                for (; panel + 4 <= wholePanels; panel += 4)
-                {
-                    float* at = pb + (nint)panel * panelStride;
-                    for (int r = 0; r < rows; r++)
-                        Row64(pa + (nint)r * aStride, at, bStride, panelStride, depth, pc + (nint)r * cStride + panel * PanelColumns, accumulate);
-                }
+                float* at = pb + (nint)panel * panelStride;
+                for (int p = 0; p < 4 && tiled > 0; p++)
+                    Panel(pa, aStride, tiled, at + (nint)p * panelStride, bStride, depth, pc + (panel + p) * PanelColumns, cStride, accumulate);
+                for (int r = tiled; r < rows; r++)
+                    Row64(pa + (nint)r * aStride, at, bStride, panelStride, depth, pc + (nint)r * cStride + panel * PanelColumns, accumulate);
             }
 
             for (; panel < wholePanels; panel++)
@@ -29,10 +32,14 @@ internal static unsafe partial class PanelProduct
         }
     }
 
+    // Every even number from 4 on is a sum of sixes and fours.
+    private static int TiledRows(int rows) => rows < SmallTileRows ? 0 : rows - rows % 2;
+
     private static void Panel(float* a, nint aStride, int rows, float* b, nint bStride, int depth, float* c, nint cStride, bool accumulate)
     {
-        int r = 0;
-        for (; r + TileRows <= rows; r += TileRows) Tile6x16(a + r * aStride, aStride, b, bStride, depth, c + r * cStride, cStride, accumulate);
+        int tiled = TiledRows(rows), small = (TileRows - tiled % TileRows) % TileRows / 2 * SmallTileRows, r = 0;
+        for (; r + TileRows <= tiled - small; r += TileRows) Tile6x16(a + r * aStride, aStride, b, bStride, depth, c + r * cStride, cStride, accumulate);
+        for (; r < tiled; r += SmallTileRows) Tile4x16(a + r * aStride, aStride, b, bStride, depth, c + r * cStride, cStride, accumulate);
         for (; r < rows; r++) Row16(a + r * aStride, b, bStride, depth, c + r * cStride, accumulate);
     }
 
@@ -99,6 +106,48 @@ internal static unsafe partial class PanelProduct
         c7.Store(c + 56);
     }
 
+    // Eight sums: no more than hide the latency, for what sixes leave.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tile4x16(float* a, nint aStride, float* b, nint bStride, int depth, float* c, nint cStride, bool accumulate)
+    {
+        float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride;
+        Vector256<float> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default;
+        if (accumulate)
+        {
+            (c00, c01) = (Vector256.Load(c), Vector256.Load(c + 8));
+            (c10, c11) = (Vector256.Load(c + cStride), Vector256.Load(c + cStride + 8));
+            (c20, c21) = (Vector256.Load(c + 2 * cStride), Vector256.Load(c + 2 * cStride + 8));
+            (c30, c31) = (Vector256.Load(c + 3 * cStride), Vector256.Load(c + 3 * cStride + 8));
+        }
+
+        for (nint k = 0; k < depth; k++, b += bStride)
+        {
+            if (Sse.IsSupported) Sse.Prefetch0(b + PrefetchRows * bStride);
+            Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8);
+            Vector256<float> x = Vector256.Create(a[k]);
+            c00 = Vector256.FusedMultiplyAdd(x, b0, c00);
+            c01 = Vector256.FusedMultiplyAdd(x, b1, c01);
+            x = Vector256.Create(a1[k]);
+            c10 = Vector256.FusedMultiplyAdd(x, b0, c10);
+            c11 = Vector256.FusedMultiplyAdd(x, b1, c11);
+            x = Vector256.Create(a2[k]);
+            c20 = Vector256.FusedMultiplyAdd(x, b0, c20);
+            c21 = Vector256.FusedMultiplyAdd(x, b1, c21);
+            x = Vector256.Create(a3[k]);
+            c30 = Vector256.FusedMultiplyAdd(x, b0, c30);
+            c31 = Vector256.FusedMultiplyAdd(x, b1, c31);
+        }
+
+        c00.Store(c);
+        c01.Store(c + 8);
+        c10.Store(c + cStride);
+        c11.Store(c + cStride + 8);
+        c20.Store(c + 2 * cStride);
+        c21.Store(c + 2 * cStride + 8);
+        c30.Store(c + 3 * cStride);
+        c31.Store(c + 3 * cStride + 8);
+    }
+
     // Twelve sums, two columns of B and one element of A: fifteen of the sixteen registers.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile6x16(float* a, nint aStride, float* b, nint bStride, int depth, float* c, nint cStride, bool accumulate)
@@ -118,6 +167,7 @@ internal static unsafe partial class PanelProduct
 
         for (nint k = 0; k < depth; k++, b += bStride)
         {
+            if (Sse.IsSupported) Sse.Prefetch0(b + PrefetchRows * bStride);
             Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8);
             Vector256<float> x = Vector256.Create(a[k]);
             c00 = Vector256.FusedMultiplyAdd(x, b0, c00);

@@ -13,6 +13,9 @@ internal static partial class PanelProduct
     /// <summary>Rows that the kernel works on at once; blocks of rows are best a multiple of it.</summary>
     internal const int TileRows = 6;
 
+    // Rows of the tile that takes what is left.
+    private const int SmallTileRows = 4;
+
     /// <summary>
     /// <c>c[r][n] = sum over k of a[r][k] b[k][n]</c> for packed weights; overwrites c.
     /// </summary>
