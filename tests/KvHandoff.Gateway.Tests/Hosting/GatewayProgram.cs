@@ -49,7 +49,7 @@ internal sealed partial class GatewayProgram : IAsyncDisposable
     internal static async Task<GatewayProgram> ServeAsync(string[] arguments, params (string Variable, string Value)[] environment)
     {
         GatewayProgram program = Start(["--listen", "http://127.0.0.1:0", .. arguments], environment);
-        string address = await program.WaitAsync(() => Listening().Match(program.Output) is { Success: true } match ? match.Groups[1].Value : null, "it serves");
+        string address = await program.WaitAsync(() => Greeting().Match(program.Output) is { Success: true } match ? match.Groups[1].Value : null, "it serves");
         program.Http.BaseAddress = new Uri(address);
         return program;
     }
@@ -105,10 +105,16 @@ internal sealed partial class GatewayProgram : IAsyncDisposable
         kill.WaitForExit();
     }
 
-    /// <summary>Ends it by force; its workers end with it.</summary>
+    /// <summary>Asks it to end, so that it cleans up, and ends it by force if that does not help; its workers end with it.</summary>
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();
+        if (!_process.HasExited)
+        {
+            Signal(_process.Id, "TERM");
+            await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         if (!_process.HasExited)
         {
             Signal(_process.Id, "KILL");
@@ -118,8 +124,9 @@ internal sealed partial class GatewayProgram : IAsyncDisposable
         _process.Dispose();
     }
 
-    [GeneratedRegex(@"listening on (http://\S+)")]
-    private static partial Regex Listening();
+    // The address, and the last of the lines that follow it.
+    [GeneratedRegex(@"listening on (http://\S+)[\s\S]*/health\s")]
+    private static partial Regex Greeting();
 
     private static void Append(StringBuilder text, string? line)
     {

@@ -49,11 +49,15 @@ public sealed class ProgramTests
     [Fact]
     public async Task Workers_end_with_a_gateway_that_was_killed()
     {
+        // It leaves its sockets behind, here.
+        string folder = Directory.CreateTempSubdirectory("kvhandoff-test-").FullName;
         int[] workers;
-        await using (GatewayProgram program = await GatewayProgram.ServeAsync(["--prefill-workers", "0", "--decode-workers", "0", "--threads", "1"]))
+        await using (GatewayProgram program = await GatewayProgram.ServeAsync(["--prefill-workers", "0", "--decode-workers", "0", "--threads", "1"], ("TMPDIR", folder)))
         {
             workers = [program.WorkerId("both-0")];
             Assert.All(workers, id => Assert.True(IsRunning(id)));
+            GatewayProgram.Signal(program.Id, "KILL");
+            await program.WaitForExitAsync();
         }
 
         for (int i = 0; workers.Any(IsRunning); i++)
@@ -61,6 +65,8 @@ public sealed class ProgramTests
             Assert.True(i < 400, "A worker outlived its gateway.");
             await Task.Delay(25);
         }
+
+        Directory.Delete(folder, recursive: true);
     }
 
     // A process that has ended but was not waited for is no longer running either.
