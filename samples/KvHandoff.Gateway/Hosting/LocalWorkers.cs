@@ -97,8 +97,13 @@ internal sealed class LocalWorkers : IWorkerDirectory
         }
     }
 
-    // The two routes are compared with each other: each has all processors, shared among its workers.
-    private int ThreadsOf(Role role) => Math.Max(1, Environment.ProcessorCount / (role == Role.Both ? _settings.MonolithicWorkers : _settings.PrefillWorkers + _settings.DecodeWorkers));
+    // Each phase has all processors, shared among its workers, and so has each route: phases take turns more often than they meet.
+    private int ThreadsOf(Role role) => Math.Max(1, Environment.ProcessorCount / role switch
+    {
+        Role.Prefill => _settings.PrefillWorkers,
+        Role.Decode => _settings.DecodeWorkers,
+        _ => _settings.MonolithicWorkers,
+    });
 
     private List<string> Arguments(Role role, string name, string address)
     {
