@@ -67,7 +67,7 @@ public readonly struct E8M0 : IEquatable<E8M0>
     }
 
     /// <summary>
-    /// <see cref="FromAmax"/> for a code and a rule that were checked, once for each group of a tensor: the common case without a branch.
+    /// <see cref="FromAmax"/> for a code and a rule that were checked, once for each group of a tensor: one branch, for zeros, subnormals and what is not finite.
     /// </summary>
     /// <param name="magnitude">Bits of the magnitude.</param>
     /// <param name="largestCode">Bits of the code's largest number.</param>
