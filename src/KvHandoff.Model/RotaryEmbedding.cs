@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace KvHandoff.Model;
 
@@ -9,6 +10,8 @@ namespace KvHandoff.Model;
 /// <remarks>Not thread-safe while <see cref="Reserve"/> runs; <see cref="Apply"/> is, for positions already reserved.</remarks>
 internal sealed class RotaryEmbedding(LlamaConfig config)
 {
+    private const int Lanes = 8;
+
     private readonly double[] _inverseFrequencies = InverseFrequencies(config);
     private float[] _cosines = [], _sines = [];
     private int _positions;
@@ -54,7 +57,16 @@ internal sealed class RotaryEmbedding(LlamaConfig config)
         for (; heads.Length > 0; heads = heads[(2 * half)..])
         {
             Span<float> low = heads[..half], high = heads.Slice(half, half);
-            for (int i = 0; i < half; i++)
+            int i = 0;
+            for (; i + Lanes <= half; i += Lanes)
+            {
+                Vector256<float> a = Vector256.Create((ReadOnlySpan<float>)low.Slice(i, Lanes)), b = Vector256.Create((ReadOnlySpan<float>)high.Slice(i, Lanes));
+                Vector256<float> cosine = Vector256.Create(cosines.Slice(i, Lanes)), sine = Vector256.Create(sines.Slice(i, Lanes));
+                (a * cosine - b * sine).CopyTo(low[i..]);
+                (b * cosine + a * sine).CopyTo(high[i..]);
+            }
+
+            for (; i < half; i++)
             {
                 float a = low[i], b = high[i];
                 low[i] = a * cosines[i] - b * sines[i];

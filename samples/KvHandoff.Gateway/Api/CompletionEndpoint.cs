@@ -103,7 +103,7 @@ internal sealed class CompletionEndpoint(GatewayServices services, bool isChat)
 
         answer.Append(text.Finish());
         TimeInfo time = account.Time(format.Created);
-        services.Metrics.CountCompleted(account, time);
+        if (trail.IsCounted) services.Metrics.CountCompleted(account, time);
         var body = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(body, ApiJson.WriterOptions)) format.WriteWhole(json, answer.ToString(), account.Finished!.Reason, account, time);
         context.Response.ContentType = ApiJson.ContentType;
@@ -144,7 +144,7 @@ internal sealed class CompletionEndpoint(GatewayServices services, bool isChat)
             await SendTextAsync(text.Finish());
             await events.SendAsync((format, account.Finished!.Reason), static (json, s) => s.format.WriteFinish(json, s.Reason), left);
             TimeInfo time = account.Time(format.Created);
-            services.Metrics.CountCompleted(account, time);
+            if (trail.IsCounted) services.Metrics.CountCompleted(account, time);
             if (call.IncludeUsage ?? services.Options.AlwaysSendUsage) await events.SendAsync((format, account, time), static (json, s) => s.format.WriteUsage(json, s.account, s.time), left);
             await events.SendDoneAsync(left);
         }

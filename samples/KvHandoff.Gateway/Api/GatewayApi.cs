@@ -82,6 +82,7 @@ internal static class GatewayApi
         }
 
         if (trail.Unexpected is { } unexpected) log.LogError(unexpected, "Request {RequestId} failed", trail.RequestId);
+        if (!trail.IsCounted) return;
         services.Metrics.CountRequest((context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText is { } pattern && !pattern.Contains("path", StringComparison.Ordinal) ? pattern : "other", trail.Account?.Route ?? "none", status);
     }
 

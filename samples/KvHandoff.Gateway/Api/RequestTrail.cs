@@ -20,6 +20,9 @@ internal sealed class RequestTrail
     /// <summary>Whose request it is; null where no valid key came with it.</summary>
     internal KeyAccount? Key { get; set; }
 
+    /// <summary>Whether metrics count it: the gateway's own requests are none of its clients'.</summary>
+    internal bool IsCounted => Key is not { IsOwn: true };
+
     /// <summary>Its course, from the moment it was admitted.</summary>
     internal RequestAccount? Account { get; set; }
 

@@ -33,6 +33,7 @@ internal static class GatewayCommand
         Option<string?> usage = ArgumentRules.Choice("--usage", "Whether streams end with usage and time_info: always unless the client says no (default), or only where it asks.", "always", "on-request");
         Option<long?> requestTimeout = ArgumentRules.Number("--request-timeout", "Seconds of a request at most; default 300.", 1, MaxSeconds), handoffTimeout = ArgumentRules.Number("--handoff-timeout", "Seconds from the choice of workers to the commit at most; default 120.", 1, MaxSeconds);
         Option<long?> workerWait = ArgumentRules.Number("--worker-wait", "Seconds that a request waits while no worker is up; default 5.", 0, MaxSeconds), drain = ArgumentRules.Number("--drain", "Seconds that requests may go on after Ctrl-C; default 20.", 0, MaxSeconds);
+        Option<long?> warmUp = ArgumentRules.Number("--warm-up", "Seconds of requests of its own before it takes clients', with --role all; default 5. Without, the first hundreds of answers share the processors with the compiler.", 0, MaxSeconds);
         Option<string?> name = ArgumentRules.Parsed<string>("--name", "A worker's name, unique in its directory; default: role, host and process.", "1 to 64 letters, digits, '-', '_', '.'", text => (text.Length is >= 1 and <= 64 && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.'), text));
         Option<string?> pool = ArgumentRules.Parsed<string>("--pool", "A worker's pool; default 'default'.", "1 to 64 characters", text => (text.Length is >= 1 and <= 64, text));
         Option<string?> control = ArgumentRules.Parsed<string>("--control", "Where a worker is asked; default http://127.0.0.1:0.", "unix:///PATH or http://HOST:PORT", text => (IsControlAddress(text), text));
@@ -54,7 +55,7 @@ internal static class GatewayCommand
             """)
         {
             role, listen, allowRemote, prefill, decode, both, transport, model, aliases, cache, batch, threads, directory, workers, keys, rpm, rpd, tpm, tpd, running, queue,
-            defaultTokens, usage, requestTimeout, handoffTimeout, workerWait, drain, name, pool, control, advertise, handoff, lease,
+            defaultTokens, usage, requestTimeout, handoffTimeout, workerWait, drain, warmUp, name, pool, control, advertise, handoff, lease,
         };
         command.SetAction((result, _) =>
         {
@@ -93,6 +94,7 @@ internal static class GatewayCommand
                 MaxRunning = (int)(result.GetValue(running) ?? 256),
                 MaxQueue = (int)(result.GetValue(queue) ?? 1024),
                 Drain = Seconds(result.GetValue(drain), TimeSpan.FromSeconds(20)),
+                WarmUp = Seconds(result.GetValue(warmUp), TimeSpan.FromSeconds(5)),
                 Name = result.GetValue(name),
                 Pool = result.GetValue(pool) ?? "default",
                 ControlAddress = result.GetValue(control),

@@ -14,16 +14,15 @@ namespace KvHandoff.Gateway.Hosting;
 /// <summary>A running gateway: its HTTP server, its pool of workers, its directory.</summary>
 internal sealed class GatewayHost : IAsyncDisposable
 {
-    private const int RememberedPrefixes = 65_536, WarmUpTokens = 48;
+    private const int RememberedPrefixes = 65_536;
     private static readonly TimeSpan StatusInterval = TimeSpan.FromMilliseconds(200), StatusSilence = TimeSpan.FromSeconds(10);
 
     private readonly WebApplication _app;
     private readonly IReadOnlyList<IWorkerDirectory> _directories;
-    private readonly Dispatcher _dispatcher;
 
-    private GatewayHost(WebApplication app, WorkerPool pool, Dispatcher dispatcher, IReadOnlyList<IWorkerDirectory> directories)
+    private GatewayHost(WebApplication app, WorkerPool pool, IReadOnlyList<IWorkerDirectory> directories)
     {
-        (_app, Pool, _dispatcher, _directories) = (app, pool, dispatcher, directories);
+        (_app, Pool, _directories) = (app, pool, directories);
         Address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
     }
 
@@ -57,32 +56,9 @@ internal sealed class GatewayHost : IAsyncDisposable
         WebApplication app = builder.Build();
         GatewayApi.Map(app, services);
         await app.StartAsync(cancellationToken);
-        var host = new GatewayHost(app, pool, dispatcher, directories);
+        var host = new GatewayHost(app, pool, directories);
         foreach (IWorkerDirectory directory in directories) await directory.StartAsync(pool, cancellationToken);
         return host;
-    }
-
-    /// <summary>Sends a short request over each route, so many at once, so that the first client does not wait for code to be compiled.</summary>
-    internal async Task WarmUpAsync(int disaggregated, int monolithic, CancellationToken cancellationToken)
-    {
-        int[] prompt = [.. Enumerable.Range(0, WarmUpTokens).Select(i => i % 26 + 'a')];
-        IEnumerable<RouteMode> modes = [.. Enumerable.Repeat(RouteMode.Disaggregated, disaggregated), .. Enumerable.Repeat(RouteMode.Monolithic, monolithic)];
-        await Task.WhenAll(modes.Select(async (mode, i) =>
-        {
-            // No two the same, so that nobody's cache is found.
-            int[] own = [.. prompt.Select(t => t + i)];
-            var request = new GatewayRequest { RequestId = $"warm-up-{i}", Prompt = own, MaxTokens = 8, Sampling = new SamplingOptions(), Mode = mode };
-            try
-            {
-                await foreach (DecodeEvent _ in _dispatcher.RunAsync(request, new RequestAccount(own.Length), cancellationToken))
-                {
-                }
-            }
-            catch (RequestFailedException)
-            {
-                // Whoever asks next is told why.
-            }
-        }));
     }
 
     /// <summary>Takes no more requests and lets those in hand end, for as long as the settings say.</summary>

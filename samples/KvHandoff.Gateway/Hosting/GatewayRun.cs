@@ -39,8 +39,9 @@ internal static class GatewayRun
         try
         {
             await using GatewayHost host = await GatewayHost.StartAsync(settings, keys, key.Ring, directories, ending.Token);
-            if (settings.Role == Role.All) await host.WarmUpAsync(Math.Min(settings.PrefillWorkers, settings.DecodeWorkers) > 0 ? Math.Max(settings.PrefillWorkers, settings.DecodeWorkers) : 0, settings.MonolithicWorkers, ending.Token);
-            await GreetAsync(host, keys, ending.Token);
+            string model = await ModelOfAsync(host, ending.Token);
+            if (settings.Role == Role.All && settings.WarmUp > TimeSpan.Zero) await WarmUpAsync(settings, host, keys, model, ending.Token);
+            Greet(host, keys, model);
             await Task.Delay(Timeout.Infinite, ending.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             Note($"ending: requests in hand have {settings.Drain.TotalSeconds:0} s; a second signal ends them now");
             await host.DrainAsync();
@@ -95,11 +96,27 @@ internal static class GatewayRun
         }
     }
 
-    private static async Task GreetAsync(GatewayHost host, ApiKeys keys, CancellationToken cancellationToken)
+    private static async Task WarmUpAsync(GatewaySettings settings, GatewayHost host, ApiKeys keys, string model, CancellationToken cancellationToken)
+    {
+        Note($"warming up for {settings.WarmUp.TotalSeconds:0} s; --warm-up 0 leaves that out");
+        List<string> routes = [];
+        if (settings is { PrefillWorkers: > 0, DecodeWorkers: > 0 }) routes.Add("disaggregated");
+        if (settings.MonolithicWorkers > 0) routes.Add("monolithic");
+        using LentKey key = keys.Lend();
+        int requests = await new WarmUp(host.Address, key, model).RunAsync(settings.WarmUp, routes, cancellationToken);
+        Note($"warmed up with {requests} requests");
+    }
+
+    private static async Task<string> ModelOfAsync(GatewayHost host, CancellationToken cancellationToken)
     {
         // The first status of a worker that has just been taken in is a moment away.
         for (int i = 0; i < 50 && host.Pool.Seats.All(s => s.Status is null); i++) await Task.Delay(20, cancellationToken);
-        string model = host.Pool.Seats.Select(s => s.Status?.Model).FirstOrDefault(m => m is not null) ?? "MODEL", authorization = keys.Required ? " -H 'Authorization: Bearer KEY'" : "";
+        return host.Pool.Seats.Select(s => s.Status?.Model).FirstOrDefault(m => m is not null) ?? "MODEL";
+    }
+
+    private static void Greet(GatewayHost host, ApiKeys keys, string model)
+    {
+        string authorization = keys.Required ? " -H 'Authorization: Bearer KEY'" : "";
         string address = host.Address.ToString().TrimEnd('/');
         Console.WriteLine($"listening on {address}");
         Console.WriteLine($$"""  curl -N {{address}}/v1/chat/completions{{authorization}} -H 'Content-Type: application/json' -d '{"model":"{{model}}","messages":[{"role":"user","content":"In the beginning "}],"max_tokens":64,"stream":true}'""");

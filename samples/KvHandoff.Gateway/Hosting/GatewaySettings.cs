@@ -73,6 +73,9 @@ internal sealed record GatewaySettings
     /// <summary>How long requests may go on after the end was asked for.</summary>
     internal TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(20);
 
+    /// <summary>How long requests of its own go before the first client's, where the gateway starts its workers.</summary>
+    internal TimeSpan WarmUp { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Of a worker: its name, pool, control address, and where its receiver listens; null: made up.</summary>
     internal string? Name { get; init; }
 

@@ -4,7 +4,7 @@ using System.Text;
 
 namespace KvHandoff.Gateway.Limits;
 
-/// <summary>Who may ask, and the account of each. Holds hashes of the keys, never the keys. Immutable and thread-safe.</summary>
+/// <summary>Who may ask, and the account of each. Holds hashes of clients' keys, never the keys. Thread-safe.</summary>
 internal sealed class ApiKeys
 {
     /// <summary>Keys from the environment, separated by commas.</summary>
@@ -15,6 +15,7 @@ internal sealed class ApiKeys
 
     private readonly FrozenDictionary<UInt128, KeyAccount> _accounts;
     private readonly KeyAccount? _anonymous;
+    private LentKey? _lent;
 
     private ApiKeys(Dictionary<UInt128, KeyAccount> accounts, KeyAccount? anonymous)
     {
@@ -59,11 +60,20 @@ internal sealed class ApiKeys
     /// <summary>The account of a request's Authorization header; null when the key is missing or unknown.</summary>
     internal KeyAccount? Find(string? authorization)
     {
-        if (_anonymous is not null) return _anonymous;
+        LentKey? lent = Volatile.Read(ref _lent);
+        if (_anonymous is not null && lent is null) return _anonymous;
         const string scheme = "Bearer ";
-        if (authorization is null || authorization.Length > scheme.Length + MaxKeyCharacters || !authorization.StartsWith(scheme, StringComparison.OrdinalIgnoreCase)) return null;
+        if (authorization is null || authorization.Length > scheme.Length + MaxKeyCharacters || !authorization.StartsWith(scheme, StringComparison.OrdinalIgnoreCase)) return _anonymous;
         // Looked up by hash: the time that takes says nothing about the keys.
-        return _accounts.GetValueOrDefault(Hash(authorization[scheme.Length..].Trim()));
+        UInt128 hash = Hash(authorization[scheme.Length..].Trim());
+        return lent is not null && hash == Hash(lent.Text) ? lent.Account : _anonymous ?? _accounts.GetValueOrDefault(hash);
+    }
+
+    /// <summary>A key for this process's own requests; no other may be lent at the time.</summary>
+    internal LentKey Lend()
+    {
+        var key = new LentKey(given => Interlocked.CompareExchange(ref _lent, null, given));
+        return Interlocked.CompareExchange(ref _lent, key, null) is null ? key : throw new InvalidOperationException("A key is lent already.");
     }
 
     private static UInt128 Hash(string key)

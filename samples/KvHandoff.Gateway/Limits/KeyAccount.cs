@@ -10,6 +10,9 @@ internal sealed class KeyAccount(string name, RateLimits limits, TimeProvider ti
     /// <summary>Name of the key's holder; never the key.</summary>
     internal string Name => name;
 
+    /// <summary>Whether its requests are the gateway's own, which no metric counts.</summary>
+    internal bool IsOwn { get; init; }
+
     /// <summary>
     /// Takes a request and all the tokens it may come to, or takes nothing and says which limit is in the way: the one that takes longest to
     /// have room.

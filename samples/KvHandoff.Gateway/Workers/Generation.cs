@@ -20,7 +20,7 @@ internal sealed class Generation
     private readonly CancellationTokenSource _cancelled = new();
     private readonly List<int> _completion = [];
     private readonly long _arrivedAt = Stopwatch.GetTimestamp();
-    private long _joinedAt, _startedAt;
+    private long _joinedAt, _startedAt, _stepAt;
     private double _firstStepSeconds;
     private bool _isStarted;
 
@@ -120,13 +120,19 @@ internal sealed class Generation
         _events.Writer.TryWrite(new DecodeStarted(Stopwatch.GetElapsedTime(_arrivedAt, _joinedAt).TotalSeconds, PromptSeconds, CachedTokens));
     }
 
+    /// <summary>A step of the batch that it is in begins; the first one's time is told.</summary>
+    public void EnterStep()
+    {
+        if (_completion.Count < 2) _stepAt = Stopwatch.GetTimestamp();
+    }
+
     /// <summary>Adds the next token and tells what may be told; true when the text is complete.</summary>
     public bool Add(int token)
     {
         _completion.Add(token);
         if (_completion.Count == 2)
         {
-            TimeSpan elapsed = Stopwatch.GetElapsedTime(_startedAt);
+            TimeSpan elapsed = Stopwatch.GetElapsedTime(_stepAt);
             _firstStepSeconds = elapsed.TotalSeconds;
             FirstStep?.Invoke(elapsed);
         }

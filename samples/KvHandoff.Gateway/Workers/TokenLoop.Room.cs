@@ -55,6 +55,7 @@ internal sealed partial class TokenLoop
         generation.Join();
         if (generation.NeedsPrompt) return false;
         generation.Begin();
+        _hasTold = true;
         if (!generation.Tell()) return false;
         End(generation, null);
         return true;

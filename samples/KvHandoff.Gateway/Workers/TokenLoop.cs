@@ -30,6 +30,7 @@ internal sealed partial class TokenLoop : IDisposable
     private readonly Thread _thread;
     private long _order, _preemptions, _reusedTokens;
     private int _runningCount, _waitingCount, _withoutBlocks, _arriving;
+    private bool _hasTold;
     private volatile bool _stopping;
 
     /// <param name="options">Name, batch and chunk.</param>
@@ -167,19 +168,33 @@ internal sealed partial class TokenLoop : IDisposable
     {
         MakeBatch();
         if (_batch.Count == 0) return false;
+        LetTokensLeave();
         for (int i = 0; i < _batch.Count; i++) (_sequences[i], _next[i]) = (_batch[i].Sequence!, _batch[i].NextToken);
         // Before the step the last known token's row is missing; where more are, the step only replays.
         Span<bool> atEnd = stackalloc bool[_batch.Count];
-        for (int i = 0; i < _batch.Count; i++) atEnd[i] = _batch[i].IsAtEnd;
+        for (int i = 0; i < _batch.Count; i++)
+        {
+            atEnd[i] = _batch[i].IsAtEnd;
+            _batch[i].EnterStep();
+        }
+
         ReadOnlySpan<float> logits = _tokens.Step(_sequences.AsSpan(0, _batch.Count), _next.AsSpan(0, _batch.Count));
         int width = logits.Length / _batch.Count;
         for (int i = 0; i < _batch.Count; i++)
         {
             if (atEnd[i] && _batch[i].Add(Choose(_batch[i], logits.Slice(i * width, width)))) Leave(_batch[i]);
+            _hasTold |= atEnd[i];
         }
 
         Array.Clear(_sequences, 0, _batch.Count);
         return true;
+    }
+
+    // Who passes the tokens on was woken, perhaps on this processor, which a step would keep for as long as a slice of time lasts.
+    private void LetTokensLeave()
+    {
+        if (_hasTold) Thread.Yield();
+        _hasTold = false;
     }
 
     private int Choose(Generation generation, ReadOnlySpan<float> logits) =>

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace KvHandoff.Attention;
 
 /// <summary>
@@ -69,31 +71,90 @@ public sealed class AttentionThreads
         }
     }
 
-    /// <summary>One thread of the pool. A call that the pool did not answer in time is taken back and finds nothing to do later.</summary>
+    /// <summary>
+    /// One thread of the pool. It stays for the next call for a moment, as runs of one step follow each other faster than a thread wakes.
+    /// A call that it did not answer in time is taken back.
+    /// </summary>
     private sealed class PoolMember(AttentionThreads owner, int worker) : IThreadPoolWorkItem
     {
-        private const int Idle = 0, Called = 1, Working = 2;
+        // Longer than what lies between two runs of a step, shorter than what waking a thread costs.
+        private const long StayMicroseconds = 20;
+
+        private static readonly long s_stay = Stopwatch.Frequency * StayMicroseconds / 1_000_000;
 
         private int _state;
 
+        private enum State
+        {
+            /// <summary>No thread.</summary>
+            Away,
+
+            /// <summary>The pool was asked for a thread; nothing to do yet, or no more.</summary>
+            Summoned,
+
+            /// <summary>The pool was asked for a thread; there is work for it.</summary>
+            SummonedToWork,
+
+            /// <summary>A thread waits.</summary>
+            Staying,
+
+            /// <summary>A thread waits, and there is work for it.</summary>
+            StayingToWork,
+
+            /// <summary>A thread works.</summary>
+            Working,
+        }
+
         internal void Call()
         {
-            Volatile.Write(ref _state, Called);
+            if (Move(State.Staying, State.StayingToWork) || Move(State.Summoned, State.SummonedToWork)) return;
+            // A thread that was summoned arrived, or one that stayed left, just now.
+            if (Move(State.Staying, State.StayingToWork)) return;
+            Volatile.Write(ref _state, (int)State.SummonedToWork);
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
 
         internal void Release()
         {
-            if (Interlocked.CompareExchange(ref _state, Idle, Called) == Called) return;
+            if (Move(State.SummonedToWork, State.Summoned) || Move(State.StayingToWork, State.Staying)) return;
             SpinWait wait = default;
-            while (Volatile.Read(ref _state) == Working) wait.SpinOnce(sleep1Threshold: -1);
+            while (Volatile.Read(ref _state) is (int)State.Working) wait.SpinOnce(sleep1Threshold: -1);
         }
 
         public void Execute()
         {
-            if (Interlocked.CompareExchange(ref _state, Working, Called) != Called) return;
-            owner.Work(worker);
-            Volatile.Write(ref _state, Idle);
+            bool works = Arrive();
+            while (works || AwaitCall())
+            {
+                owner.Work(worker);
+                Volatile.Write(ref _state, (int)State.Staying);
+                works = false;
+            }
         }
+
+        // Whether there is work already; the caller may take it back and give it again at any moment.
+        private bool Arrive()
+        {
+            while (true)
+            {
+                if (Move(State.SummonedToWork, State.Working)) return true;
+                if (Move(State.Summoned, State.Staying)) return false;
+            }
+        }
+
+        // False when nobody called in time.
+        private bool AwaitCall()
+        {
+            long until = Stopwatch.GetTimestamp() + s_stay;
+            while (!Move(State.StayingToWork, State.Working))
+            {
+                if (Stopwatch.GetTimestamp() >= until && Move(State.Staying, State.Away)) return false;
+                Thread.SpinWait(8);
+            }
+
+            return true;
+        }
+
+        private bool Move(State from, State to) => Interlocked.CompareExchange(ref _state, (int)to, (int)from) == (int)from;
     }
 }

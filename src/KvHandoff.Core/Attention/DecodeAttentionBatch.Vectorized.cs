@@ -8,7 +8,7 @@ public sealed unsafe partial class DecodeAttentionBatch
     private readonly AlignedScratch _memory = new(), _workers = new();
     private readonly List<Share> _shares = [];
     private readonly List<(int Share, int Part)> _parts = [];
-    private Action<int, int>? _arrange, _attend, _join;
+    private Action<int, int>? _arrange, _attend, _join, _whole;
     private Step _step;
 
     /// <summary>The same with chosen kernels; a latent dimension of 0 stands for keys and values.</summary>
@@ -18,6 +18,7 @@ public sealed unsafe partial class DecodeAttentionBatch
         Validate(layer, queryHeads, latentDim, query.Length, options, output.Length, logSumExp.Length);
         if (_rows == 0) return;
         long bytes = 0, workerBytes = 0;
+        bool areWhole = true;
         _shares.Clear();
         _parts.Clear();
         for (int i = 0; i < _entries.Count; i++)
@@ -30,6 +31,7 @@ public sealed unsafe partial class DecodeAttentionBatch
             long stateAt = bytes + plan.KvHeads * work.HeadQueryBytes;
             _shares.Add(new Share(work, bytes, stateAt));
             for (int part = 0; part < plan.Parts; part++) _parts.Add((i, part));
+            areWhole &= plan.Parts == 1;
             bytes = stateAt + plan.Parts * plan.KvHeads * work.HeadStateBytes;
             workerBytes = Math.Max(workerBytes, AlignedScratch.Lines(work.WorkerBytes));
         }
@@ -38,9 +40,17 @@ public sealed unsafe partial class DecodeAttentionBatch
         fixed (float* q = query, o = output, l = logSumExp)
         {
             _step = new Step(layer, queryHeads, options.Sinks, memory, workers, workerBytes, q, o, l);
-            RunItems(threads, _shares.Count, _arrange ??= Arrange);
-            RunItems(threads, _parts.Count, _attend ??= Attend);
-            RunItems(threads, _shares.Count, _join ??= Join);
+            if (areWhole)
+            {
+                RunItems(threads, _shares.Count, _whole ??= AttendWhole);
+            }
+            else
+            {
+                RunItems(threads, _shares.Count, _arrange ??= Arrange);
+                RunItems(threads, _parts.Count, _attend ??= Attend);
+                RunItems(threads, _shares.Count, _join ??= Join);
+            }
+
             _step = default;
         }
     }
@@ -49,6 +59,14 @@ public sealed unsafe partial class DecodeAttentionBatch
     {
         if (threads is not null) threads.Run(items, body);
         for (int item = 0; threads is null && item < items; item++) body(0, item);
+    }
+
+    // Sequences of one part each, so that the item of a part is that of its sequence: no thread waits for another in between.
+    private void AttendWhole(int worker, int item)
+    {
+        Arrange(worker, item);
+        Attend(worker, item);
+        Join(worker, item);
     }
 
     private void Arrange(int worker, int item)

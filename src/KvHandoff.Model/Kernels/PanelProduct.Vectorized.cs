@@ -6,9 +6,6 @@ namespace KvHandoff.Model.Kernels;
 
 internal static unsafe partial class PanelProduct
 {
-    // A tile reads one line of B at a time, fewer than the third-level cache has to be asked for at once; past a panel the next one lies.
-    private const int PrefetchRows = 48;
-
     private static void Run(ReadOnlySpan<float> a, int aStride, int rows, int depth, ReadOnlySpan<float> b, int bStride, int panelStride,
         int columns, Span<float> c, int cStride, bool accumulate)
     {
@@ -20,13 +17,13 @@ internal static unsafe partial class PanelProduct
             {
                 float* at = pb + (nint)panel * panelStride;
                 for (int p = 0; p < 4 && tiled > 0; p++)
-                    Panel(pa, aStride, tiled, at + (nint)p * panelStride, bStride, depth, pc + (panel + p) * PanelColumns, cStride, accumulate);
+                    Panel(pa, aStride, tiled, at + (nint)p * panelStride, bStride, at + (nint)(p + 1) * panelStride, depth, pc + (panel + p) * PanelColumns, cStride, accumulate);
                 for (int r = tiled; r < rows; r++)
                     Row64(pa + (nint)r * aStride, at, bStride, panelStride, depth, pc + (nint)r * cStride + panel * PanelColumns, accumulate);
             }
 
             for (; panel < wholePanels; panel++)
-                Panel(pa, aStride, rows, pb + (nint)panel * panelStride, bStride, depth, pc + panel * PanelColumns, cStride, accumulate);
+                Panel(pa, aStride, rows, pb + (nint)panel * panelStride, bStride, pb + (nint)(panel + 1) * panelStride, depth, pc + panel * PanelColumns, cStride, accumulate);
             if (columns % PanelColumns != 0)
                 PartialPanel(pa, aStride, rows, pb + (nint)panel * panelStride, bStride, depth, pc + panel * PanelColumns, cStride, columns % PanelColumns, accumulate);
         }
@@ -35,11 +32,17 @@ internal static unsafe partial class PanelProduct
     // Every even number from 4 on is a sum of sixes and fours.
     private static int TiledRows(int rows) => rows < SmallTileRows ? 0 : rows - rows % 2;
 
-    private static void Panel(float* a, nint aStride, int rows, float* b, nint bStride, int depth, float* c, nint cStride, bool accumulate)
+    // While a panel is worked on, the next one is brought to the second-level cache, in equal shares by all tiles of its rows: what one
+    // tile alone asks for is more than the core keeps on its way at once. Past the last panel the next matrix lies.
+    private static void Panel(float* a, nint aStride, int rows, float* b, nint bStride, float* ahead, int depth, float* c, nint cStride, bool accumulate)
     {
         int tiled = TiledRows(rows), small = (TileRows - tiled % TileRows) % TileRows / 2 * SmallTileRows, r = 0;
-        for (; r + TileRows <= tiled - small; r += TileRows) Tile6x16(a + r * aStride, aStride, b, bStride, depth, c + r * cStride, cStride, accumulate);
-        for (; r < tiled; r += SmallTileRows) Tile4x16(a + r * aStride, aStride, b, bStride, depth, c + r * cStride, cStride, accumulate);
+        int tiles = (tiled - small) / TileRows + small / SmallTileRows;
+        nint aheadStep = bStride / Math.Max(1, tiles);
+        for (; r < tiled - small; r += TileRows, ahead += depth * aheadStep)
+            Tile6x16(a + r * aStride, aStride, b, bStride, ahead, aheadStep, depth, c + r * cStride, cStride, accumulate);
+        for (; r < tiled; r += SmallTileRows, ahead += depth * aheadStep)
+            Tile4x16(a + r * aStride, aStride, b, bStride, ahead, aheadStep, depth, c + r * cStride, cStride, accumulate);
         for (; r < rows; r++) Row16(a + r * aStride, b, bStride, depth, c + r * cStride, accumulate);
     }
 
@@ -108,7 +111,7 @@ internal static unsafe partial class PanelProduct
 
     // Eight sums: no more than hide the latency, for what sixes leave.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile4x16(float* a, nint aStride, float* b, nint bStride, int depth, float* c, nint cStride, bool accumulate)
+    private static void Tile4x16(float* a, nint aStride, float* b, nint bStride, float* ahead, nint aheadStep, int depth, float* c, nint cStride, bool accumulate)
     {
         float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride;
         Vector256<float> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default;
@@ -120,9 +123,9 @@ internal static unsafe partial class PanelProduct
             (c30, c31) = (Vector256.Load(c + 3 * cStride), Vector256.Load(c + 3 * cStride + 8));
         }
 
-        for (nint k = 0; k < depth; k++, b += bStride)
+        for (nint k = 0; k < depth; k++, b += bStride, ahead += aheadStep)
         {
-            if (Sse.IsSupported) Sse.Prefetch0(b + PrefetchRows * bStride);
+            if (Sse.IsSupported) Sse.Prefetch1(ahead);
             Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8);
             Vector256<float> x = Vector256.Create(a[k]);
             c00 = Vector256.FusedMultiplyAdd(x, b0, c00);
@@ -150,7 +153,7 @@ internal static unsafe partial class PanelProduct
 
     // Twelve sums, two columns of B and one element of A: fifteen of the sixteen registers.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile6x16(float* a, nint aStride, float* b, nint bStride, int depth, float* c, nint cStride, bool accumulate)
+    private static void Tile6x16(float* a, nint aStride, float* b, nint bStride, float* ahead, nint aheadStep, int depth, float* c, nint cStride, bool accumulate)
     {
         float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride, a4 = a3 + aStride, a5 = a4 + aStride;
         Vector256<float> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
@@ -165,9 +168,9 @@ internal static unsafe partial class PanelProduct
             (c50, c51) = (Vector256.Load(c + 5 * cStride), Vector256.Load(c + 5 * cStride + 8));
         }
 
-        for (nint k = 0; k < depth; k++, b += bStride)
+        for (nint k = 0; k < depth; k++, b += bStride, ahead += aheadStep)
         {
-            if (Sse.IsSupported) Sse.Prefetch0(b + PrefetchRows * bStride);
+            if (Sse.IsSupported) Sse.Prefetch1(ahead);
             Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8);
             Vector256<float> x = Vector256.Create(a[k]);
             c00 = Vector256.FusedMultiplyAdd(x, b0, c00);

@@ -33,6 +33,20 @@ internal static partial class PanelProduct
         Run(a, aStride, rows, b.Depth, b.Panels, PanelColumns, b.Depth * PanelColumns, b.Columns, c, cStride, accumulate: false);
     }
 
+    /// <summary>The same for some columns of C: a share of the product that reads its own part of the weights alone.</summary>
+    /// <param name="firstColumn">A multiple of <see cref="PanelColumns"/> below <c>b.Columns</c>.</param>
+    /// <param name="columns">Columns from there on; what exceeds <c>b.Columns</c> is left out.</param>
+    internal static void Multiply(ReadOnlySpan<float> a, int aStride, int rows, PackedWeights b, int firstColumn, int columns, Span<float> c, int cStride)
+    {
+        if (rows == 0) return;
+        Require(a.Length, rows, aStride, b.Depth, nameof(a));
+        Require(c.Length, rows, cStride, b.Columns, nameof(c));
+        if (firstColumn < 0 || firstColumn >= b.Columns || firstColumn % PanelColumns != 0)
+            throw new ArgumentOutOfRangeException(nameof(firstColumn), firstColumn, $"Column {firstColumn}; allowed: multiples of {PanelColumns} below {b.Columns}.");
+        Run(a, aStride, rows, b.Depth, b.Panels[(firstColumn * b.Depth)..], PanelColumns, b.Depth * PanelColumns, Math.Min(columns, b.Columns - firstColumn),
+            c[firstColumn..], cStride, accumulate: false);
+    }
+
     /// <summary>The same for a plain row-major B; <paramref name="bStride"/> is a multiple of <see cref="PanelColumns"/>.</summary>
     internal static void Multiply(ReadOnlySpan<float> a, int aStride, int rows, int depth, ReadOnlySpan<float> b, int bStride,
         int columns, Span<float> c, int cStride, bool accumulate)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using KvHandoff.Attention;
 
@@ -34,6 +35,31 @@ public sealed class AttentionThreadsTests
                 Assert.All(busy, state => Assert.Equal(0, state));
                 Assert.Equal(0, shared);
             }
+        }
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(4)]
+    public void Runs_may_follow_at_any_distance(int count)
+    {
+        // Around the time for which a thread stays, so that calls meet it as it comes, waits and goes.
+        var threads = new AttentionThreads(count);
+        var random = new Random(count);
+        long expected = 0, sum = 0;
+        for (int run = 0; run < 4000; run++)
+        {
+            int items = random.Next(1, 6), work = random.Next(200);
+            expected += items * (items + 1) / 2;
+            threads.Run(items, (_, item) =>
+            {
+                Thread.SpinWait(work);
+                Interlocked.Add(ref sum, item + 1);
+            });
+            Assert.Equal(expected, sum);
+            long until = Stopwatch.GetTimestamp() + random.Next(60) * Stopwatch.Frequency / 1_000_000;
+            while (Stopwatch.GetTimestamp() < until) Thread.SpinWait(1);
+            if (run % 500 == 0) Thread.Sleep(2);
         }
     }
 

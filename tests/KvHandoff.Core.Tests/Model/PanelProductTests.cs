@@ -35,6 +35,31 @@ public class PanelProductTests
     }
 
     [Fact]
+    public void Shares_of_the_columns_give_the_bits_of_the_whole()
+    {
+        var random = new Random(32);
+        foreach (int rows in new[] { 1, 2, 5, 8, 17 })
+        {
+            foreach (int columns in new[] { 16, 70, 129, 256 })
+            {
+                int depth = random.Next(1, 80);
+                float[] a = Random(random, rows * depth), weights = Random(random, columns * depth), whole = new float[rows * columns], shared = Random(random, rows * columns);
+                using NativeSlab slab = NativeSlab.Allocate(PackedWeights.RequiredBytes(depth, columns));
+                long at = 0;
+                PackedWeights packed = PackedWeights.Pack(weights, columns, depth, slab, ref at);
+                PanelProduct.Multiply(a, depth, rows, packed, whole, columns);
+                float[] before = [.. shared];
+                PanelProduct.Multiply(a, depth, rows, packed, 0, 16, shared, columns);
+                for (int i = 0; i < shared.Length; i++) Assert.Equal(i % columns < 16 ? whole[i] : before[i], shared[i]);
+                for (int first = 16; first < columns; first += 64) PanelProduct.Multiply(a, depth, rows, packed, first, 64, shared, columns);
+                Assert.Equal(whole, shared);
+                Assert.Throws<ArgumentOutOfRangeException>(() => PanelProduct.Multiply(a, depth, rows, packed, 8, 16, shared, columns));
+                Assert.Throws<ArgumentOutOfRangeException>(() => PanelProduct.Multiply(a, depth, rows, packed, (columns + 15) / 16 * 16, 16, shared, columns));
+            }
+        }
+    }
+
+    [Fact]
     public void Plain_rows_accumulate_onto_what_is_there()
     {
         var random = new Random(31);

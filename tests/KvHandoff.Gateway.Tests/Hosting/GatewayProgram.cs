@@ -45,8 +45,11 @@ internal sealed partial class GatewayProgram : IAsyncDisposable
         return new GatewayProgram(Process.Start(start)!);
     }
 
-    /// <summary>Starts a gateway on a free port and waits until it serves.</summary>
-    internal static async Task<GatewayProgram> ServeAsync(string[] arguments, params (string Variable, string Value)[] environment)
+    /// <summary>Starts a gateway on a free port, without a warm-up, and waits until it serves.</summary>
+    internal static Task<GatewayProgram> ServeAsync(string[] arguments, params (string Variable, string Value)[] environment) => ServeWarmAsync(["--warm-up", "0", .. arguments], environment);
+
+    /// <summary>The same with its warm-up.</summary>
+    internal static async Task<GatewayProgram> ServeWarmAsync(string[] arguments, params (string Variable, string Value)[] environment)
     {
         GatewayProgram program = Start(["--listen", "http://127.0.0.1:0", .. arguments], environment);
         string address = await program.WaitAsync(() => Greeting().Match(program.Output) is { Success: true } match ? match.Groups[1].Value : null, "it serves");

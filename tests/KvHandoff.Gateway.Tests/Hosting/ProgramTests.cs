@@ -1,4 +1,7 @@
 using System.Globalization;
+using System.Net;
+using System.Text.RegularExpressions;
+using KvHandoff.Gateway.Limits;
 using KvHandoff.Gateway.Tests.Workers;
 
 namespace KvHandoff.Gateway.Tests.Hosting;
@@ -44,6 +47,21 @@ public sealed class ProgramTests
         Assert.True(text.IsDone);
         Assert.Equal(0, await program.WaitForExitAsync());
         Assert.All(workers, id => Assert.False(IsRunning(id), $"Worker process {id} outlived its gateway."));
+    }
+
+    [Fact]
+    public async Task The_warm_up_runs_over_every_route_and_is_counted_nowhere()
+    {
+        await using GatewayProgram program = await GatewayProgram.ServeWarmAsync(["--threads", "1", "--warm-up", "1"], (ApiKeys.Variable, "a-key-of-somebody"));
+        string metrics = await program.Http.GetStringAsync("/metrics");
+        Assert.DoesNotContain("path=\"/v1/completions\"", metrics, StringComparison.Ordinal);
+        Assert.Contains("kvhandoff_gateway_handoffs_total 0", metrics, StringComparison.Ordinal);
+        // Two routes, one request and eight at once over each.
+        int requests = int.Parse(Regex.Match(program.Errors, @"warmed up with (\d+) requests").Groups[1].Value, CultureInfo.InvariantCulture);
+        Assert.InRange(requests, 18, int.MaxValue);
+        Assert.Equal(0, requests % 9);
+        using HttpResponseMessage refused = await program.Http.GetAsync("/v1/models");
+        Assert.Equal(HttpStatusCode.Unauthorized, refused.StatusCode);
     }
 
     [Fact]

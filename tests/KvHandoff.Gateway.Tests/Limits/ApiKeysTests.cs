@@ -34,6 +34,27 @@ public sealed class ApiKeysTests
     }
 
     [Theory]
+    [InlineData("# none")]
+    [InlineData("first-key alice")]
+    public void A_lent_key_is_known_until_it_is_given_back_and_changes_nothing_for_others(string line)
+    {
+        ApiKeys keys = Parse(line);
+        KeyAccount? nobody = keys.Find("Bearer whatever"), client = keys.Find("Bearer first-key");
+        LentKey lent = keys.Lend();
+        Assert.True(keys.Find("Bearer " + lent.Text)!.IsOwn);
+        Assert.Throws<InvalidOperationException>(keys.Lend);
+        Assert.Same(nobody, keys.Find(null));
+        Assert.Same(nobody, keys.Find("Bearer whatever"));
+        Assert.Same(client, keys.Find("Bearer first-key"));
+        lent.Dispose();
+        Assert.Same(nobody, keys.Find("Bearer " + lent.Text));
+        using LentKey another = keys.Lend();
+        Assert.NotEqual(lent.Text, another.Text);
+        lent.Dispose();
+        Assert.True(keys.Find("Bearer " + another.Text)!.IsOwn);
+    }
+
+    [Theory]
     [InlineData("short", "1")]
     [InlineData("a-good-key one two", "1")]
     public void A_line_that_is_no_key_is_refused_by_number_and_never_shown(string line, string number)
