@@ -6,26 +6,26 @@ namespace KvHandoff.Model.Kernels;
 
 internal static unsafe partial class PanelProduct
 {
-    private static void Run(ReadOnlySpan<float> a, int aStride, int rows, int depth, ReadOnlySpan<float> b, int bStride, int panelStride,
-        int columns, Span<float> c, int cStride, bool accumulate)
+    private static void Run(ReadOnlySpan<float> a, int aStride, int rows, int depth, ReadOnlySpan<float> b, int columns, Span<float> c, int cStride)
     {
+        nint panelElements = (nint)depth * PanelColumns;
         fixed (float* pa = a, pb = b, pc = c)
         {
             int panel = 0, wholePanels = columns / PanelColumns, tiled = TiledRows(rows);
             // Four panels at once give a row that is in no tile the eight chains that hide the latency of the multiply-adds.
             for (; tiled < rows && panel + 4 <= wholePanels; panel += 4)
             {
-                float* at = pb + (nint)panel * panelStride;
+                float* at = pb + panel * panelElements;
                 for (int p = 0; p < 4 && tiled > 0; p++)
-                    Panel(pa, aStride, tiled, at + (nint)p * panelStride, bStride, at + (nint)(p + 1) * panelStride, depth, pc + (panel + p) * PanelColumns, cStride, accumulate);
+                    Panel(pa, aStride, tiled, at + p * panelElements, at + (p + 1) * panelElements, depth, pc + (panel + p) * PanelColumns, cStride);
                 for (int r = tiled; r < rows; r++)
-                    Row64(pa + (nint)r * aStride, at, bStride, panelStride, depth, pc + (nint)r * cStride + panel * PanelColumns, accumulate);
+                    Row64(pa + (nint)r * aStride, at, depth, pc + (nint)r * cStride + panel * PanelColumns);
             }
 
             for (; panel < wholePanels; panel++)
-                Panel(pa, aStride, rows, pb + (nint)panel * panelStride, bStride, pb + (nint)(panel + 1) * panelStride, depth, pc + panel * PanelColumns, cStride, accumulate);
+                Panel(pa, aStride, rows, pb + panel * panelElements, pb + (panel + 1) * panelElements, depth, pc + panel * PanelColumns, cStride);
             if (columns % PanelColumns != 0)
-                PartialPanel(pa, aStride, rows, pb + (nint)panel * panelStride, bStride, depth, pc + panel * PanelColumns, cStride, columns % PanelColumns, accumulate);
+                PartialPanel(pa, aStride, rows, pb + panel * panelElements, depth, pc + panel * PanelColumns, cStride, columns % PanelColumns);
         }
     }
 
@@ -34,37 +34,35 @@ internal static unsafe partial class PanelProduct
 
     // While a panel is worked on, the next one is brought to the second-level cache, in equal shares by all tiles of its rows: what one
     // tile alone asks for is more than the core keeps on its way at once. Past the last panel the next matrix lies.
-    private static void Panel(float* a, nint aStride, int rows, float* b, nint bStride, float* ahead, int depth, float* c, nint cStride, bool accumulate)
+    private static void Panel(float* a, nint aStride, int rows, float* b, float* ahead, int depth, float* c, nint cStride)
     {
         int tiled = TiledRows(rows), small = (TileRows - tiled % TileRows) % TileRows / 2 * SmallTileRows, r = 0;
         int tiles = (tiled - small) / TileRows + small / SmallTileRows;
-        nint aheadStep = bStride / Math.Max(1, tiles);
+        nint aheadStep = PanelColumns / Math.Max(1, tiles);
         for (; r < tiled - small; r += TileRows, ahead += depth * aheadStep)
-            Tile6x16(a + r * aStride, aStride, b, bStride, ahead, aheadStep, depth, c + r * cStride, cStride, accumulate);
+            Tile6x16(a + r * aStride, aStride, b, ahead, aheadStep, depth, c + r * cStride, cStride);
         for (; r < tiled; r += SmallTileRows, ahead += depth * aheadStep)
-            Tile4x16(a + r * aStride, aStride, b, bStride, ahead, aheadStep, depth, c + r * cStride, cStride, accumulate);
-        for (; r < rows; r++) Row16(a + r * aStride, b, bStride, depth, c + r * cStride, accumulate);
+            Tile4x16(a + r * aStride, aStride, b, ahead, aheadStep, depth, c + r * cStride, cStride);
+        for (; r < rows; r++) Row16(a + r * aStride, b, depth, c + r * cStride);
     }
 
     // The last panel is padded in B but not in C.
-    private static void PartialPanel(float* a, nint aStride, int rows, float* b, nint bStride, int depth, float* c, nint cStride, int columns, bool accumulate)
+    private static void PartialPanel(float* a, nint aStride, int rows, float* b, int depth, float* c, nint cStride, int columns)
     {
         float* whole = stackalloc float[PanelColumns];
         for (int r = 0; r < rows; r++)
         {
             float* row = c + r * cStride;
-            for (int n = 0; n < columns; n++) whole[n] = row[n];
-            Row16(a + r * aStride, b, bStride, depth, whole, accumulate);
+            Row16(a + r * aStride, b, depth, whole);
             for (int n = 0; n < columns; n++) row[n] = whole[n];
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Row16(float* a, float* b, nint bStride, int depth, float* c, bool accumulate)
+    private static void Row16(float* a, float* b, int depth, float* c)
     {
         Vector256<float> c0 = default, c1 = default;
-        if (accumulate) (c0, c1) = (Vector256.Load(c), Vector256.Load(c + 8));
-        for (int k = 0; k < depth; k++, b += bStride)
+        for (int k = 0; k < depth; k++, b += PanelColumns)
         {
             Vector256<float> x = Vector256.Create(a[k]);
             c0 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b), c0);
@@ -76,17 +74,12 @@ internal static unsafe partial class PanelProduct
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Row64(float* a, float* b, nint bStride, nint panelStride, int depth, float* c, bool accumulate)
+    private static void Row64(float* a, float* b, int depth, float* c)
     {
-        float* b1 = b + panelStride, b2 = b1 + panelStride, b3 = b2 + panelStride;
+        nint panelElements = (nint)depth * PanelColumns;
+        float* b1 = b + panelElements, b2 = b1 + panelElements, b3 = b2 + panelElements;
         Vector256<float> c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default, c6 = default, c7 = default;
-        if (accumulate)
-        {
-            (c0, c1, c2, c3) = (Vector256.Load(c), Vector256.Load(c + 8), Vector256.Load(c + 16), Vector256.Load(c + 24));
-            (c4, c5, c6, c7) = (Vector256.Load(c + 32), Vector256.Load(c + 40), Vector256.Load(c + 48), Vector256.Load(c + 56));
-        }
-
-        for (nint k = 0, at = 0; k < depth; k++, at += bStride)
+        for (nint k = 0, at = 0; k < depth; k++, at += PanelColumns)
         {
             Vector256<float> x = Vector256.Create(a[k]);
             c0 = Vector256.FusedMultiplyAdd(x, Vector256.Load(b + at), c0);
@@ -111,19 +104,11 @@ internal static unsafe partial class PanelProduct
 
     // Eight sums: no more than hide the latency, for what sixes leave.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile4x16(float* a, nint aStride, float* b, nint bStride, float* ahead, nint aheadStep, int depth, float* c, nint cStride, bool accumulate)
+    private static void Tile4x16(float* a, nint aStride, float* b, float* ahead, nint aheadStep, int depth, float* c, nint cStride)
     {
         float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride;
         Vector256<float> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default;
-        if (accumulate)
-        {
-            (c00, c01) = (Vector256.Load(c), Vector256.Load(c + 8));
-            (c10, c11) = (Vector256.Load(c + cStride), Vector256.Load(c + cStride + 8));
-            (c20, c21) = (Vector256.Load(c + 2 * cStride), Vector256.Load(c + 2 * cStride + 8));
-            (c30, c31) = (Vector256.Load(c + 3 * cStride), Vector256.Load(c + 3 * cStride + 8));
-        }
-
-        for (nint k = 0; k < depth; k++, b += bStride, ahead += aheadStep)
+        for (nint k = 0; k < depth; k++, b += PanelColumns, ahead += aheadStep)
         {
             if (Sse.IsSupported) Sse.Prefetch1(ahead);
             Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8);
@@ -153,22 +138,12 @@ internal static unsafe partial class PanelProduct
 
     // Twelve sums, two columns of B and one element of A: fifteen of the sixteen registers.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile6x16(float* a, nint aStride, float* b, nint bStride, float* ahead, nint aheadStep, int depth, float* c, nint cStride, bool accumulate)
+    private static void Tile6x16(float* a, nint aStride, float* b, float* ahead, nint aheadStep, int depth, float* c, nint cStride)
     {
         float* a1 = a + aStride, a2 = a1 + aStride, a3 = a2 + aStride, a4 = a3 + aStride, a5 = a4 + aStride;
         Vector256<float> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
         Vector256<float> c30 = default, c31 = default, c40 = default, c41 = default, c50 = default, c51 = default;
-        if (accumulate)
-        {
-            (c00, c01) = (Vector256.Load(c), Vector256.Load(c + 8));
-            (c10, c11) = (Vector256.Load(c + cStride), Vector256.Load(c + cStride + 8));
-            (c20, c21) = (Vector256.Load(c + 2 * cStride), Vector256.Load(c + 2 * cStride + 8));
-            (c30, c31) = (Vector256.Load(c + 3 * cStride), Vector256.Load(c + 3 * cStride + 8));
-            (c40, c41) = (Vector256.Load(c + 4 * cStride), Vector256.Load(c + 4 * cStride + 8));
-            (c50, c51) = (Vector256.Load(c + 5 * cStride), Vector256.Load(c + 5 * cStride + 8));
-        }
-
-        for (nint k = 0; k < depth; k++, b += bStride, ahead += aheadStep)
+        for (nint k = 0; k < depth; k++, b += PanelColumns, ahead += aheadStep)
         {
             if (Sse.IsSupported) Sse.Prefetch1(ahead);
             Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8);

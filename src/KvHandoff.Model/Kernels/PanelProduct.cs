@@ -30,7 +30,7 @@ internal static partial class PanelProduct
         if (rows == 0) return;
         Require(a.Length, rows, aStride, b.Depth, nameof(a));
         Require(c.Length, rows, cStride, b.Columns, nameof(c));
-        Run(a, aStride, rows, b.Depth, b.Panels, PanelColumns, b.Depth * PanelColumns, b.Columns, c, cStride, accumulate: false);
+        Run(a, aStride, rows, b.Depth, b.Panels, b.Columns, c, cStride);
     }
 
     /// <summary>The same for some columns of C: a share of the product that reads its own part of the weights alone.</summary>
@@ -43,20 +43,7 @@ internal static partial class PanelProduct
         Require(c.Length, rows, cStride, b.Columns, nameof(c));
         if (firstColumn < 0 || firstColumn >= b.Columns || firstColumn % PanelColumns != 0)
             throw new ArgumentOutOfRangeException(nameof(firstColumn), firstColumn, $"Column {firstColumn}; allowed: multiples of {PanelColumns} below {b.Columns}.");
-        Run(a, aStride, rows, b.Depth, b.Panels[(firstColumn * b.Depth)..], PanelColumns, b.Depth * PanelColumns, Math.Min(columns, b.Columns - firstColumn),
-            c[firstColumn..], cStride, accumulate: false);
-    }
-
-    /// <summary>The same for a plain row-major B; <paramref name="bStride"/> is a multiple of <see cref="PanelColumns"/>.</summary>
-    internal static void Multiply(ReadOnlySpan<float> a, int aStride, int rows, int depth, ReadOnlySpan<float> b, int bStride,
-        int columns, Span<float> c, int cStride, bool accumulate)
-    {
-        if (rows == 0 || columns == 0) return;
-        int paddedColumns = (columns + PanelColumns - 1) / PanelColumns * PanelColumns;
-        Require(a.Length, rows, aStride, depth, nameof(a));
-        Require(b.Length, depth, bStride, paddedColumns, nameof(b));
-        Require(c.Length, rows, cStride, columns, nameof(c));
-        Run(a, aStride, rows, depth, b, bStride, PanelColumns, columns, c, cStride, accumulate);
+        Run(a, aStride, rows, b.Depth, b.Panels[(firstColumn * b.Depth)..], Math.Min(columns, b.Columns - firstColumn), c[firstColumn..], cStride);
     }
 
     private static void Require(int length, int rows, int stride, int width, string name)

@@ -60,32 +60,15 @@ public class PanelProductTests
     }
 
     [Fact]
-    public void Plain_rows_accumulate_onto_what_is_there()
-    {
-        var random = new Random(31);
-        foreach (int rows in new[] { 1, 6, 11 })
-        {
-            foreach (int columns in new[] { 10, 16, 64, 80 })
-            {
-                int depth = random.Next(1, 65), bStride = (columns + 15) / 16 * 16;
-                float[] a = Random(random, rows * depth), b = Random(random, depth * bStride), c = Random(random, rows * columns);
-                float[] expected = [.. c];
-                for (int r = 0; r < rows; r++)
-                    for (int n = 0; n < columns; n++)
-                        for (int k = 0; k < depth; k++)
-                            expected[r * columns + n] = MathF.FusedMultiplyAdd(a[r * depth + k], b[k * bStride + n], expected[r * columns + n]);
-                PanelProduct.Multiply(a, depth, rows, depth, b, bStride, columns, c, columns, accumulate: true);
-                Assert.Equal(expected, c);
-            }
-        }
-    }
-
-    [Fact]
     public void Spans_that_are_too_short_are_refused()
     {
-        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[11], 4, 3, 4, new float[64], 16, 16, new float[48], 16, false));
-        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[12], 4, 3, 4, new float[63], 16, 16, new float[48], 16, false));
-        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[12], 4, 3, 4, new float[64], 16, 16, new float[47], 16, false));
+        using NativeSlab slab = NativeSlab.Allocate(PackedWeights.RequiredBytes(4, 16));
+        long at = 0;
+        PackedWeights packed = PackedWeights.Pack(new float[64], 16, 4, slab, ref at);
+        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[11], 4, 3, packed, new float[48], 16));
+        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[12], 4, 3, packed, new float[47], 16));
+        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[12], 3, 3, packed, new float[48], 16));
+        Assert.Throws<ArgumentException>(() => PanelProduct.Multiply(new float[12], 4, 3, packed, 0, 16, new float[47], 16));
     }
 
     private static float[] Random(Random random, int length) => [.. Enumerable.Range(0, length).Select(_ => (float)(2 * random.NextDouble() - 1))];
