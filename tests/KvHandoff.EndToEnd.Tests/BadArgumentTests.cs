@@ -15,7 +15,7 @@ public sealed class BadArgumentTests
         { ["--model", "llama-3.1-405b", "--tokens", "1000000"], "--tokens", "'1000000'", "from 1 to" },
         { ["--model", "gpt"], "--model", "'gpt'", "llama-3.3-70b" },
         { ["--transport", "carrier-pigeon"], "--transport", "'carrier-pigeon'", "tcp, unix, shm, tls" },
-        { ["--transport", "tcp,ucx"], "--transport", "'tcp,ucx'", "tcp, unix, shm, tls" },
+        { ["--transport", "tcp,quic"], "--transport", "'tcp,quic'", "tcp, unix, shm, tls, ucx" },
         { ["--transport", "shm,shm"], "--transport", "'shm,shm'", "tcp, unix, shm, tls" },
         { ["handoff", "--transport"], "--transport", "no value", "tcp, unix, shm, tls" },
         { ["--sweep", "--tokens", "64"], "--tokens", "'64'", "--transport" },

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using KvHandoff.Transport;
 
 namespace KvHandoff.Fuzz;
 
@@ -16,17 +17,19 @@ internal static class KillDriver
         var random = new Random((int)seed);
         bool good = true;
         int done = 0;
-        foreach (string transport in new[] { "tcp", "shm" })
+        string[] transports = UcxTransport.Unavailable is null ? ["tcp", "shm", "ucx"] : ["tcp", "shm"];
+        if (UcxTransport.Unavailable is { } missing) report($"no kills over ucx: {missing}");
+        foreach (string transport in transports)
         {
             string name = $"shm://@kvhandoff-kill-{Environment.ProcessId}";
-            string endpoint = transport == "tcp" ? "tcp://127.0.0.1:0" : name;
+            string endpoint = transport == "shm" ? name : $"{transport}://127.0.0.1:0";
             Worker? receiver = null, sender = null;
             try
             {
                 (receiver, endpoint) = await ListenAsync(endpoint);
                 sender = Worker.Start("sender", endpoint);
                 await sender.WaitForAsync("sent");
-                int share = transport == "tcp" ? (kills + 1) / 2 : kills / 2;
+                int index = Array.IndexOf(transports, transport), share = kills * (index + 1) / transports.Length - kills * index / transports.Length;
                 for (int i = 0; i < share; i++, done++)
                 {
                     await Task.Delay(random.Next(60));

@@ -122,7 +122,7 @@ internal sealed partial class LabCase : IAsyncDisposable
 
     private string EndpointOf(int receiver) => _options.Transport switch
     {
-        "tcp" => $"{_scheme}://127.0.0.1:0",
+        "tcp" or "ucx" => $"{_scheme}://127.0.0.1:0",
         LoopbackTransport.Scheme => $"{_scheme}://{_name}r{receiver}",
         _ => $"{_scheme}://@kvhandoff-{Environment.ProcessId}-{_name}-{receiver}",
     };

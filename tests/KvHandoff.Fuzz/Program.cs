@@ -12,7 +12,7 @@ internal static class Program
           --cases N            handoffs to make (2000)
           --first N            number of the first one (0): with --cases 1 one that was reported, alone
           --seconds N          ends earlier after so many seconds
-          --transport T        loopback, tcp, unix or shm (loopback)
+          --transport T        loopback, tcp, unix, shm or ucx (loopback)
           --without GUARD      takes away fences, checksums or quarantine: what they guard against then happens, and the exit code is 1
           --repeat             runs the seed twice and compares case by case
           --parsers SECONDS    damaged bytes for every parser instead of handoffs
@@ -22,7 +22,7 @@ internal static class Program
         exit code: 0 all promises kept, 1 one was broken, 2 wrong arguments
         """;
 
-    private static readonly string[] TransportNames = ["loopback", "tcp", "unix", "shm"];
+    private static readonly string[] TransportNames = ["loopback", "tcp", "unix", "shm", "ucx"];
 
     internal static async Task<int> Main(string[] args)
     {

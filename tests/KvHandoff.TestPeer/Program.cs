@@ -1,11 +1,29 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using KvHandoff.Memory;
+using KvHandoff.Session;
+using KvHandoff.TestPeer;
 using KvHandoff.Transport;
+
+// One side of a handoff of so many tokens.
+if (args is [_, "prefill" or "decode", _] && int.TryParse(args[2], CultureInfo.InvariantCulture, out int tokens))
+{
+    ShapedHandoff.EndWithInput();
+    try
+    {
+        return args[1] == "decode" ? await ShapedHandoff.ReceiveAsync(args[0], tokens) : await ShapedHandoff.SendAsync(args[0], tokens);
+    }
+    catch (Exception e) when (e is TransportException or HandoffException)
+    {
+        Console.Error.WriteLine(e.Message);
+        return 3;
+    }
+}
 
 // The other process of the shared-memory tests: connects to an endpoint and does what its second argument says.
 if (args.Length != 2 || !TransportEndpoint.TryParse(args[0], out TransportEndpoint endpoint, out _))
 {
-    Console.Error.WriteLine("usage: KvHandoff.TestPeer ENDPOINT receive|send|echo|regions|listen");
+    Console.Error.WriteLine("usage: KvHandoff.TestPeer ENDPOINT receive|send|echo|regions|listen, or ENDPOINT prefill|decode TOKENS");
     return 2;
 }
 

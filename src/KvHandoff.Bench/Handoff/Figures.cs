@@ -25,6 +25,7 @@ internal static class Figures
         if (Raw(WorkerTransport.Unix) is { OfBare: { } ofUnix } unix) rows.Add(Least(Name(unix), unix.Bare!, ofUnix, 0.9));
         if (Raw(WorkerTransport.SharedMemory) is { OfBare: { } ofCopy } shared) rows.Add(Least($"{Name(shared)}, verified", shared.Bare!, ofCopy, 0.7));
         if (Raw(WorkerTransport.Tls) is { OfBare: { } ofTls } tls) rows.Add(Least(Name(tls), tls.Bare!, ofTls, 0.9));
+        if (Raw(WorkerTransport.Ucx) is { OfBare: { } ofPerftest } ucx) rows.Add(Least($"{Name(ucx)}, verified", ucx.Bare!, ofPerftest, 0.9));
         foreach (PrefilledRow row in prefilled.Where(p => !p.SameHostTrust))
             rows.Add(Least(string.Create(CultureInfo.InvariantCulture, $"{row.Bytes / 1e6:0} MB of {row.Model}, prefilled straight into the blocks, publish to verdict"), "one thread's reading of memory", row.OfRead, 0.7));
         foreach (LatencyRow row in latencies)

@@ -39,6 +39,12 @@ internal sealed class HandoffJob(HandoffSettings settings, IJobDisplay display)
         {
             foreach ((string transport, string codec, int samples) in ShapedTransfers())
             {
+                if (transport == WorkerTransport.Ucx && KvHandoff.Transport.UcxTransport.Unavailable is { } missing)
+                {
+                    display.Note($"no transfer over ucx: {missing}");
+                    continue;
+                }
+
                 (TransferRow transfer, LatencyRow? shortPrompt) = await new ShapedTransfer(settings, transport, display).RunAsync(codec, samples, limits, failures, cancellationToken);
                 transfers.Add(transfer);
                 if (shortPrompt is not null) latencies.Add(shortPrompt);

@@ -44,7 +44,7 @@ internal sealed record HandoffSettings
     internal string FirstTransport => Transports?[0] ?? WorkerTransport.Tcp;
 
     /// <summary>Transports that some handoff of this job goes over.</summary>
-    internal IReadOnlyList<string> UsedTransports => Transports ?? (Sweep || ShowsAllTransports ? WorkerTransport.All : [WorkerTransport.Tcp]);
+    internal IReadOnlyList<string> UsedTransports => Transports ?? (Sweep || ShowsAllTransports ? WorkerTransport.Plain : [WorkerTransport.Tcp]);
 
     /// <summary>The main job shows the shaped transfer over every transport.</summary>
     internal bool ShowsAllTransports => Transports is null && Model == All && Codec is null && Fault == LandedFault.None;

@@ -33,11 +33,13 @@ internal abstract class BareLoop : IAsyncDisposable
     }
 
     /// <summary>
-    /// The barest loop there is for a transport: the one in C++ where it was built, else the one in C#; memcpy for shared memory.
+    /// The barest loop there is for a transport: the one in C++ where it was built, else the one in C#; memcpy for shared memory, ucx_perftest for UCX where it is installed.
     /// </summary>
     internal static async Task<BareLoop> OpenAsync(string transport, CancellationToken cancellationToken)
     {
         if (transport == Workers.WorkerTransport.SharedMemory) return new CopyLoop();
+        if (transport == Workers.WorkerTransport.Ucx)
+            return (await UcxPerftestLoop.TryStartAsync(cancellationToken)).Loop is { } perftest ? perftest : await ManagedLoop.StartAsync(Workers.WorkerTransport.Tcp, cancellationToken);
         return NativeLoop.IsAvailable(transport) ? await NativeLoop.StartAsync(transport, cancellationToken) : await ManagedLoop.StartAsync(transport, cancellationToken);
     }
 }

@@ -21,6 +21,13 @@ internal sealed class MachineLimits(IJobDisplay display)
         double[] bareTcp = await NativeAsync("bare_tcp", WorkerTransport.Tcp, transports, absent, cancellationToken);
         double[] bareUnix = await NativeAsync("bare_unix", WorkerTransport.Unix, transports, absent, cancellationToken);
         (double[] iperf3, string? why) = transports.Contains(WorkerTransport.Tcp) ? await Iperf3Limit.MeasureAsync(LoopSamples, cancellationToken) : ([], "no transfer over tcp was asked for");
+        if (transports.Contains(WorkerTransport.Ucx))
+        {
+            (UcxPerftestLoop? perftest, string report) = await UcxPerftestLoop.TryStartAsync(cancellationToken);
+            display.Note($"UCX {KvHandoff.Transport.UcxTransport.LibraryVersion}, {UcxPerftestLoop.Program}: {report}");
+            if (perftest is null) absent.Add(new AbsentLimit(UcxPerftestLoop.Program, report));
+        }
+
         if (why is not null) absent.Add(new AbsentLimit("iperf3", why));
         var limits = new LimitsSection
         {

@@ -9,15 +9,18 @@ namespace KvHandoff.Bench.Workers;
 /// <summary>The transports between the two workers: where one listens, and what both have to know for it.</summary>
 internal static class WorkerTransport
 {
-    internal const string Tcp = "tcp", Unix = "unix", SharedMemory = "shm", Tls = "tls";
+    internal const string Tcp = "tcp", Unix = "unix", SharedMemory = "shm", Tls = "tls", Ucx = "ucx";
 
     /// <summary>All that can be named, the plainest first.</summary>
-    internal static IReadOnlyList<string> All { get; } = [Tcp, Unix, SharedMemory, Tls];
+    internal static IReadOnlyList<string> All { get; } = [Tcp, Unix, SharedMemory, Tls, Ucx];
+
+    /// <summary>Those that work on this machine without anything being installed for them.</summary>
+    internal static IReadOnlyList<string> Plain { get; } = [Tcp, Unix, SharedMemory, Tls];
 
     /// <summary>Where a new listener of this process listens; abstract names need no file and no cleaning up.</summary>
     internal static string ListenAt(string transport) => transport switch
     {
-        Tcp or Tls => $"{transport}://127.0.0.1:0",
+        Tcp or Tls or Ucx => $"{transport}://127.0.0.1:0",
         Unix or SharedMemory => $"{transport}://@{NewName()}",
         _ => throw new ArgumentException($"Transport '{transport}' is not one of {string.Join(", ", All)}.", nameof(transport)),
     };

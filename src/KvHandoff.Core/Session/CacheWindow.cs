@@ -7,7 +7,7 @@ using KvHandoff.Wire;
 namespace KvHandoff.Session;
 
 /// <summary>
-/// A receiver's cache as a sender on the same host sees it: where the blocks of every layer lie in the memory that the receiver shares. Per layer group
+/// A receiver's cache as a sender that writes into it sees it: where the blocks of every layer lie in the memory that the receiver shares. Per layer group
 /// the slots u32, then per layer the region u32, the offset i64 and the stride i64; the same for its tails, with 0 slots where it has none.
 /// </summary>
 internal static class CacheWindow
@@ -17,23 +17,30 @@ internal static class CacheWindow
     /// <summary>The regions that hold the blocks, or none when a sender could not write there by itself.</summary>
     internal static ImmutableArray<SharedSlab> RegionsOf(PagedKvCache cache)
     {
-        var regions = new List<SharedSlab>();
+        ImmutableArray<MemoryRegion> regions = RemoteRegionsOf(cache);
+        return regions.All(r => r is SharedSlab) ? [.. regions.Cast<SharedSlab>()] : [];
+    }
+
+    /// <summary>The regions that hold the blocks, whatever they are, or none when they could not be described.</summary>
+    internal static ImmutableArray<MemoryRegion> RemoteRegionsOf(PagedKvCache cache)
+    {
+        var regions = new List<MemoryRegion>();
         foreach (KvBlockPool? pool in cache.Pools.Concat(cache.TailPools))
         {
             if (pool is null) continue;
             if (pool.KeepsPlanesApart) return [];
             foreach (LayerStorage storage in pool.Storage.ToArray())
-            {
-                if (storage.Region is not SharedSlab slab) return [];
-                if (!regions.Contains(slab)) regions.Add(slab);
-            }
+                if (!regions.Contains(storage.Region)) regions.Add(storage.Region);
         }
 
         return regions.Count > MostRegions ? [] : [.. regions];
     }
 
     /// <summary>Describes a cache over <paramref name="regions"/>.</summary>
-    internal static ByteValue Write(PagedKvCache cache, ImmutableArray<SharedSlab> regions)
+    internal static ByteValue Write(PagedKvCache cache, ImmutableArray<SharedSlab> regions) => Describe(cache, ImmutableArray<MemoryRegion>.CastUp(regions));
+
+    /// <summary>As above, over memory of any kind.</summary>
+    internal static ByteValue Describe(PagedKvCache cache, ImmutableArray<MemoryRegion> regions)
     {
         var bytes = new List<byte>();
         for (int g = 0; g < cache.Pools.Length; g++)
@@ -69,12 +76,12 @@ internal static class CacheWindow
         return null;
     }
 
-    private static void Write(KvBlockPool pool, ImmutableArray<SharedSlab> regions, List<byte> bytes)
+    private static void Write(KvBlockPool pool, ImmutableArray<MemoryRegion> regions, List<byte> bytes)
     {
         Append(bytes, pool.Capacity, sizeof(uint));
         foreach (LayerStorage storage in pool.Storage.ToArray())
         {
-            Append(bytes, regions.IndexOf((SharedSlab)storage.Region), sizeof(uint));
+            Append(bytes, regions.IndexOf(storage.Region), sizeof(uint));
             Append(bytes, storage.OffsetBytes, sizeof(long));
             Append(bytes, storage.StrideBytes, sizeof(long));
         }

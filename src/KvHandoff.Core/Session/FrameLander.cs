@@ -101,7 +101,7 @@ internal sealed class FrameLander(IConnection connection, KvReceiver receiver, R
     private TransportResult VerifyInPlace(in FrameHeader header, IncomingPart part, HandoffPiece piece, ReadOnlySpan<SegmentEntry> entries, long since, out string? corrupt)
     {
         corrupt = null;
-        if (receiver.TrustsSameHost) return TransportResult.Ok;
+        if (receiver.TrustsSameHost && peer.IsSameHost) return TransportResult.Ok;
         HandoffShape shape = part.Shape;
         KvLayerView view = part.Handoff.Target.View(shape.OwnLayer(header.Layer), shape.OwnTokens);
         for (int s = 0; s < entries.Length && corrupt is null; s++)

@@ -12,16 +12,17 @@ namespace KvHandoff.Session;
 /// Builds and sends the frames of one data connection: straight out of the blocks where rows lie in runs, through a staging buffer
 /// otherwise. Small frames that wait together go out together. Used by one thread; allocates per handoff, never per frame.
 /// </summary>
-internal sealed class FrameSource(IConnection connection, ulong epoch) : IDisposable
+internal sealed class FrameSource(IConnection connection, ulong epoch, RemoteWindow? remote = null) : IDisposable
 {
     // Measured with frames of 4 to 256 KiB over TCP and Unix sockets: up to 64 KiB a call for several frames takes 15 to 70 % less time than one for each, at
     // 256 KiB nothing is gained, and the receiver would begin later.
-    private const int SmallBytes = 128 << 10, BatchBytes = 1 << 20, BatchFrames = 16;
+    private const int SmallBytes = 128 << 10, BatchBytes = 1 << 20, BatchFrames = 16, RemoteBatchFrames = 128;
 
     private readonly EncoderHistory _history = new();
+    private readonly RemoteFlushes? _remote = remote is not null && connection is IRemoteMemoryPeer peer ? new RemoteFlushes(peer) : null;
     private readonly CodecChoice _choice = new();
     private SegmentEntry[] _entries = [];
-    private IoRange[] _ranges = [];
+    private IoRange[] _ranges = [], _targets = [];
     private NativeSlab? _heads, _staging;
     private int _frames, _rangeCount, _firstRange, _headsUsed, _stagingUsed, _perFrameRanges, _perFrameHead;
     private long _batchBytes;
@@ -29,7 +30,8 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     private uint _sequence;
 
     /// <summary>Whether another frame may join those that wait to be sent.</summary>
-    internal bool HasRoom => _frames is > 0 and < BatchFrames && _lastMayBeJoined && _batchBytes < BatchBytes && !connection.ActsOnMessages;
+    internal bool HasRoom => _remote is { IsEmpty: false } ? _frames < RemoteBatchFrames
+        : _frames is > 0 and < BatchFrames && _lastMayBeJoined && _batchBytes < BatchBytes && !connection.ActsOnMessages;
 
     /// <summary>Sends one granule of one layer of a piece. A result that is not Ok ends the connection.</summary>
     internal TransportResult Send(OutgoingHandoff handoff, HandoffPiece piece, int frame)
@@ -50,7 +52,11 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         }
 
         (int layer, int granule) = piece.Locate(frame);
-        if (handoff.Window is not null) return AddPlaced(handoff, piece, frame, layer, granule);
+        if (handoff.Window is not null && remote is null) return AddPlaced(handoff, piece, frame, layer, granule);
+        bool isRemote = handoff.Window is not null && _remote is not null && shape.LiesAlike(piece.Transfer);
+        // Headers keep the order of their frames: those that wait for rows to be in place go first.
+        if (_frames > 0 && isRemote == _remote is { IsEmpty: true } && Flush() is { IsOk: false } failed) return failed;
+        if (isRemote) return AddRemote(handoff, piece, frame, layer, granule);
         int g = piece.Transfer, planes = shape.Groups[g].Source.Planes, segments = piece.Heads.Count * planes;
         long started = PhaseClock.Now, rawBytes = (long)segments * shape.TokensIn(granule) * shape.Groups[g].Source.RowBytes;
         IKvCodec codec = _choice.Next(shape.Codecs, rawBytes);
@@ -76,13 +82,20 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     internal TransportResult Flush()
     {
         if (_frames == 0) return TransportResult.Ok;
-        TransportResult sent = connection.SendVectors(_ranges.AsSpan(_firstRange, _rangeCount - _firstRange));
+        TransportResult sent = TransportResult.Ok;
+        for (int end = 1; _remote is { IsEmpty: false } && sent.IsOk && end > 0;)
+        {
+            sent = _remote.Next(out end);
+            if (sent.IsOk) sent = SendUpTo(end);
+        }
+
+        if (sent.IsOk) sent = SendUpTo(_rangeCount);
         Clear();
         return sent;
     }
 
     /// <summary>Whether <see cref="TryFlush"/> can be used.</summary>
-    internal bool CanTry => connection is IPolledConnection;
+    internal bool CanTry => connection is IPolledConnection && _remote is null;
 
     /// <summary>Whether something waits that <see cref="TryFlush"/> found no room for: <see cref="Flush"/> comes next.</summary>
     internal bool HasUnsent => _frames > 0;
@@ -94,6 +107,22 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         TransportResult sent = ((IPolledConnection)connection).TrySendVectors(_ranges.AsSpan(_firstRange, _rangeCount - _firstRange), out Span<IoRange> rest);
         if (rest.IsEmpty) Clear();
         else _firstRange = _rangeCount - rest.Length;
+        return sent;
+    }
+
+    /// <summary>The connection ends: returns when it reads no rows any more.</summary>
+    internal void Abandon()
+    {
+        if (_remote is null) return;
+        connection.Abort();
+        _remote.Abandon();
+    }
+
+    private TransportResult SendUpTo(int rangeEnd)
+    {
+        if (rangeEnd <= _firstRange) return TransportResult.Ok;
+        TransportResult sent = connection.SendVectors(_ranges.AsSpan(_firstRange, rangeEnd - _firstRange));
+        _firstRange = rangeEnd;
         return sent;
     }
 
@@ -143,6 +172,33 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
         handoff.Clock.Add(HandoffPhase.Place, at);
         AddHead(handoff, piece, frame, layer, granule, shape.Placed!.Stored(g), KvCodecs.Raw, CodecFlags.None, payloadBytes, placed: true, handoff.IsInPlace ? 0 : payloadBytes);
         return TransportResult.Ok;
+    }
+
+    /// <summary>Begins to write the rows into the receiver's blocks from afar; the header goes when they are in place.</summary>
+    private TransportResult AddRemote(OutgoingHandoff handoff, HandoffPiece piece, int frame, int layer, int granule)
+    {
+        HandoffShape shape = handoff.Shape;
+        int g = piece.Transfer, planes = shape.Groups[g].Source.Planes, segments = piece.Heads.Count * planes;
+        long at = PhaseClock.Now, payloadBytes = 0;
+        var own = new GranuleRows(handoff.Sequence, layer, granule, shape.TotalTokens, piece.Heads);
+        // From memory into the cache, where the transport finds the rows.
+        for (int s = 0; s < segments; s++)
+        {
+            uint crc = own.Checksum(piece.Heads.Start + s / planes, (KvPlane)(s % planes), out int bytes);
+            _entries[s] = new SegmentEntry(crc, (uint)bytes);
+            payloadBytes += bytes;
+        }
+
+        at = handoff.Clock.Add(HandoffPhase.Encode, at);
+        int sources = own.Ranges(_ranges.AsSpan(_rangeCount));
+        int targets = new GranuleRows(handoff.Window!, layer, granule, shape.TotalTokens, piece.Heads).Ranges(_targets);
+        TransportResult written = remote!.StartWrites(_remote!.Peer, _ranges.AsSpan(_rangeCount, sources), _targets.AsSpan(0, targets));
+        handoff.Clock.Add(HandoffPhase.Place, at);
+        if (!written.IsOk) return written;
+        AddHead(handoff, piece, frame, layer, granule, shape.Placed!.Stored(g), KvCodecs.Raw, CodecFlags.None, payloadBytes, placed: true, 0);
+        written = _remote.Written(payloadBytes, _rangeCount);
+        if (written.IsOk) written = _remote.TryNext(out int inPlace) is { IsOk: false } failed ? failed : SendUpTo(inPlace);
+        return written;
     }
 
     private void AddHead(OutgoingHandoff handoff, HandoffPiece piece, int frame, int layer, int granule, GroupTransfer transfer, IKvCodec codec, CodecFlags flags, long payloadBytes, bool placed, long copied)
@@ -227,24 +283,27 @@ internal sealed class FrameSource(IConnection connection, ulong epoch) : IDispos
     // Whether one more frame of the shape goes into the buffers as they are.
     private bool Fits(HandoffShape shape) =>
         _entries.Length >= shape.MaxSegments && _perFrameRanges >= shape.MaxRanges + 1 && _perFrameHead >= HeadBytes(shape) && _history.Fits(shape)
+        && (_remote is null || _targets.Length >= shape.MaxTargetRanges)
         && (!shape.NeedsStaging || (_staging is not null && _staging.LengthBytes - _stagingUsed >= shape.MaxPayloadBytes));
 
     private static int HeadBytes(HandoffShape shape) => FrameHeader.Bytes + shape.MaxSegments * SegmentEntry.Bytes;
 
     private void Prepare(HandoffShape shape)
     {
+        int frames = _remote is null ? BatchFrames : RemoteBatchFrames;
         if (_entries.Length < shape.MaxSegments) _entries = new SegmentEntry[shape.MaxSegments];
+        if (_remote is not null && _targets.Length < shape.MaxTargetRanges) _targets = new IoRange[shape.MaxTargetRanges];
         if (_perFrameHead < HeadBytes(shape))
         {
             _perFrameHead = HeadBytes(shape);
             _heads?.Dispose();
-            _heads = NativeSlab.Allocate((long)BatchFrames * _perFrameHead);
+            _heads = NativeSlab.Allocate((long)frames * _perFrameHead);
         }
 
         if (_perFrameRanges < shape.MaxRanges + 1)
         {
             _perFrameRanges = shape.MaxRanges + 1;
-            _ranges = GC.AllocateUninitializedArray<IoRange>(BatchFrames * _perFrameRanges, pinned: true);
+            _ranges = GC.AllocateUninitializedArray<IoRange>(frames * _perFrameRanges, pinned: true);
         }
 
         _history.Prepare(shape);

@@ -99,6 +99,9 @@ internal sealed class HandoffShape
 
     internal int MaxRanges { get; private set; }
 
+    /// <summary>Most ranges of a frame in the receiver's blocks.</summary>
+    internal int MaxTargetRanges { get; private set; }
+
     /// <summary>Most bytes that a codec keeps per (layer, head, plane).</summary>
     internal int HistoryBytes { get; private set; }
 
@@ -236,6 +239,7 @@ internal sealed class HandoffShape
         BlockGeometry geometry = Layout.Groups[OwnGroup(g)].Geometry;
         MaxSegments = Math.Max(MaxSegments, Math.Max(geometry.KvHeads, piece.Heads.Count) * planes);
         MaxRanges = Math.Max(MaxRanges, GranuleRows.MaxRanges(geometry, piece.Heads.Count));
+        MaxTargetRanges = Math.Max(MaxTargetRanges, GranuleRows.MaxRanges(Groups[g].Target.Geometry, piece.Heads.Count));
         foreach (IKvCodec codec in Codecs)
         {
             // Not always most for a full granule: tokens that fill no tile travel wider than those that do.

@@ -80,6 +80,7 @@ public sealed partial class KvReceiver
         var token = new Guid(RandomNumberGenerator.GetBytes(16));
         var welcome = new Welcome(Epoch, token, _cache.Layout, Math.Min(hello.Streams, _options.MaxStreams), _options.Name) { Shard = _part.IsAll ? default : ShardCodec.Write(_part) };
         if (plan is not null && connection is ISharedMemoryPeer && !_options.Transport.SharedRegions.IsEmpty) welcome = welcome with { Window = CacheWindow.Write(_cache, _options.Transport.SharedRegions), TrustsSameHost = _options.SameHostTrust };
+        if (plan is not null && connection is IRemoteMemoryPeer { OffersRegions: true }) welcome = welcome with { Window = CacheWindow.Describe(_cache, _options.Transport.RemoteRegions) };
         if (plan is null)
         {
             await control.SendAsync(welcome, _stop.Token).ConfigureAwait(false);

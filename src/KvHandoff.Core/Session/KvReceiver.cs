@@ -96,6 +96,7 @@ public sealed partial class KvReceiver : IAsyncDisposable
         (ITransport transport, TransportEndpoint address) = Handshake.Resolve(endpoint);
         // Senders that share memory with this host write into the blocks themselves, where the cache lies in memory that can be shared.
         if (options.Transport.SharedRegions.IsEmpty) options = options with { Transport = options.Transport with { SharedRegions = CacheWindow.RegionsOf(cache) } };
+        if (options.Transport.RemoteRegions.IsEmpty) options = options with { Transport = options.Transport with { RemoteRegions = CacheWindow.RemoteRegionsOf(cache) } };
         ITransportListener listener = await transport.ListenAsync(address, options.Transport, cancellationToken).ConfigureAwait(false);
         return new KvReceiver(cache, part, options, listener);
     }

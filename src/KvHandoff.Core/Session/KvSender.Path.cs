@@ -49,7 +49,7 @@ public sealed partial class KvSender
 
     private bool IsRemote() => TransportEndpoint.TryParse(_endpoint, out TransportEndpoint endpoint, out _) && !endpoint.IsLoopback;
 
-    private System.Net.EndPoint? RemoteOf(SenderLink link) => IsRemote() ? link.Remote : null;
+    private System.Net.EndPoint? RemoteOf(SenderLink link) => IsRemote() ? link.RemoteAddress : null;
 
     private static ImmutableArray<PathGroup> GroupsOf(TransferPlan plan, ImmutableArray<IKvCodec> codecs, PayloadPath payload)
     {
@@ -62,7 +62,7 @@ public sealed partial class KvSender
             GroupTransfer transfer = plan.Groups[g];
             int group = g;
             HandoffPiece[] pieces = [.. from!.Pieces.Where(p => p.Transfer == group)];
-            bool window = payload == PayloadPath.SharedMemoryWindow;
+            bool window = payload is PayloadPath.SharedMemoryWindow or PayloadPath.RemoteMemory;
             groups.Add(new PathGroup(transfer.Group, pieces.Sum(p => p.Layers.Length), transfer.Steps, pieces.Length == 0 ? 0 : pieces.Max(p => FrameBytes(p, transfer, codecs)),
                 window ? from.LiesAlike(g) : codecs.All(c => from.IsDirect(group, c)), window || codecs.All(c => to!.IsDirect(group, c)), RunSize.Of(transfer.Source), RunSize.Of(transfer.Target)));
         }

@@ -104,7 +104,7 @@ public sealed partial class KvSender : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(offer);
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
         SenderLink link = await LinkAsync(cancellationToken).ConfigureAwait(false);
-        if (link.Window is null) throw new HandoffException(HandoffFailure.TransportFailed, $"The blocks of the receiver at {link.Description} are not mapped here: that takes shm:// and a cache over a SharedSlab.");
+        if (link.Window is null || link.Remote is not null) throw new HandoffException(HandoffFailure.TransportFailed, $"The blocks of the receiver at {link.Description} are not mapped here: that takes shm:// and a cache over a SharedSlab.");
         ImmutableArray<IKvCodec> codecs = [KvCodecs.Raw];
         if (HandoffShape.Refusal(link.Plan, offer.TotalTokens, codecs) is { } refusal) throw new ArgumentException(refusal, nameof(offer));
         if (offer.Deadline <= TimeSpan.Zero) throw new ArgumentException($"The deadline is {offer.Deadline}; it must be positive.", nameof(offer));

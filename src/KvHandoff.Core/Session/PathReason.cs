@@ -21,6 +21,13 @@ internal static class PathReason
                 : (PayloadPath.SharedMemoryWindow, "the sender writes into the receiver's blocks, which it has mapped");
         }
 
+        if (transport == UcxTransport.Scheme)
+        {
+            return WhyNoWindow(link.Window is not null, link.Plan, codecs) is { } not
+                ? (isRemote ? PayloadPath.Network : PayloadPath.Other, $"payload in UCX messages ({link.Lanes}), because {(link.Window is null ? "no device here writes into the receiver's blocks by itself, or K and V lie apart there" : not)}")
+                : (PayloadPath.RemoteMemory, $"the sender writes into the receiver's blocks from afar where rows lie alike (UCX {UcxTransport.LibraryVersion}: {link.Lanes})");
+        }
+
         if (transport is TcpTransport.Scheme or TlsTransport.Scheme or UnixSocketTransport.Scheme)
         {
             return isRemote ? (PayloadPath.Network, $"payload over {transport} connections to another host")

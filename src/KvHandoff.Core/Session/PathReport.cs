@@ -14,6 +14,9 @@ public enum PayloadPath
     /// <summary>Through the ring of a shared-memory connection: copied in and out.</summary>
     SharedMemoryRing,
 
+    /// <summary>The sender writes them into the receiver's blocks one-sidedly, through UCX; which transports carry that is UCX's choice.</summary>
+    RemoteMemory,
+
     /// <summary>Through sockets of this host.</summary>
     LocalSocket,
 

@@ -26,8 +26,26 @@ internal sealed class ReceiverPeer(KvReceiver receiver, OfferDesk desk, ControlC
     /// <summary>Whether the sender maps this receiver's blocks.</summary>
     internal bool HasWindow { get; init; }
 
+    /// <summary>Whether the sender maps the blocks, which takes this host; one that writes from afar is always verified.</summary>
+    internal bool IsSameHost => control.Connection is ISharedMemoryPeer;
+
     /// <summary>Completes when the sender can no longer write to blocks by itself: its mapping goes with its control connection.</summary>
-    internal Task WindowClosedAsync() => control.Connection is ISharedMemoryPeer shared ? shared.PeerGone : Task.CompletedTask;
+    internal Task WindowClosedAsync() => control.Connection switch
+    {
+        ISharedMemoryPeer shared => shared.PeerGone,
+        IRemoteMemoryPeer remote when HasWindow => EndpointsGoneAsync(remote),
+        _ => Task.CompletedTask,
+    };
+
+    // Every connection of the sender can write. Once the peer has stopped no further one joins.
+    private async Task EndpointsGoneAsync(IRemoteMemoryPeer first)
+    {
+        await first.PeerGone.ConfigureAwait(false);
+        await StoppedAsync().ConfigureAwait(false);
+        Task[] streams;
+        lock (_gate) streams = [.. _streams.Select(s => s.Connection).OfType<IRemoteMemoryPeer>().Select(c => c.PeerGone)];
+        await Task.WhenAll(streams).ConfigureAwait(false);
+    }
 
     internal bool IsGone => Volatile.Read(ref _gone) != 0;
 

@@ -27,10 +27,10 @@ internal sealed class SendStream
     // What Help found no room for is the thread's to send.
     private volatile bool _hasUnsent;
 
-    internal SendStream(IConnection connection, int index, ulong epoch, SendQueue queue, Action<TransportResult> failed)
+    internal SendStream(IConnection connection, int index, ulong epoch, SendQueue queue, Action<TransportResult> failed, RemoteWindow? remote = null)
     {
         _connection = connection;
-        _source = new FrameSource(connection, epoch);
+        _source = new FrameSource(connection, epoch, remote);
         _queue = queue;
         _failed = failed;
         queue.Join(this);
@@ -132,6 +132,7 @@ internal sealed class SendStream
     private TransportResult Finish(TransportResult sent)
     {
         if (sent.IsOk) sent = _source.Flush();
+        if (!sent.IsOk) _source.Abandon();
         _hasUnsent = false;
         Leave();
         return sent;

@@ -39,11 +39,17 @@ internal sealed class SenderLink : IAsyncDisposable
     /// <summary>The receiver's cache as it is mapped here; null where it is not.</summary>
     internal PagedKvCache? Window { get; private set; }
 
+    /// <summary>The window is the receiver's memory on the other side of a network: written one-sidedly, never read. Null where it is mapped.</summary>
+    internal RemoteWindow? Remote { get; private set; }
+
     internal SendQueue Queue { get; } = new();
 
     internal string Description => _control.Description;
 
-    internal System.Net.EndPoint? Remote => _control.Connection.Remote;
+    internal System.Net.EndPoint? RemoteAddress => _control.Connection.Remote;
+
+    /// <summary>What carries a UCX connection.</summary>
+    internal string Lanes => (_control.Connection as UcxConnection)?.Lanes ?? "";
 
     internal int Streams => _streams.Count;
 
@@ -73,7 +79,7 @@ internal sealed class SenderLink : IAsyncDisposable
             for (int i = 0; i < Math.Min(options.Streams, welcome.Streams); i++)
             {
                 IConnection data = await transport.ConnectAsync(address, options.Transport, timeout.Token).ConfigureAwait(false);
-                link._streams.Add(new SendStream(data, i, welcome.Epoch, link.Queue, link.OnStreamFailed));
+                link._streams.Add(new SendStream(data, i, welcome.Epoch, link.Queue, link.OnStreamFailed, link.Remote));
                 sent = await Handshake.SendPrefaceAsync(data, ConnectionPreface.Data(i, welcome.Epoch, welcome.ConnectionToken), timeout.Token).ConfigureAwait(false);
                 if (!sent.IsOk) throw new HandoffException(HandoffFailure.PeerGone, $"{endpoint} closed data connection {i} at once: {sent.Status} {sent.Message}");
             }
@@ -176,12 +182,22 @@ internal sealed class SenderLink : IAsyncDisposable
 
         await _reading.ConfigureAwait(false);
         await _control.DisposeAsync().ConfigureAwait(false);
+        Remote?.Dispose();
         _stop.Dispose();
     }
 
     private void OpenWindow(IConnection connection)
     {
-        if (Welcome.Window.IsEmpty || connection is not ISharedMemoryPeer shared) return;
+        if (Welcome.Window.IsEmpty) return;
+        if (connection is IRemoteMemoryPeer { RegionBytes.IsEmpty: false } peer)
+        {
+            if (RemoteWindow.TryOpen(Welcome, peer, out RemoteWindow? remote, out PagedKvCache? blocks) is { } unusable)
+                throw new HandoffException(HandoffFailure.ProtocolMismatch, $"The receiver at {_control.Description} describes its blocks wrongly: {unusable}");
+            (Remote, Window) = (remote, blocks);
+            return;
+        }
+
+        if (connection is not ISharedMemoryPeer shared) return;
         if (CacheWindow.TryRead(Welcome.Window.Span, Welcome.Layout, shared.MapRegions(), out PagedKvCache? cache) is { } wrong)
             throw new HandoffException(HandoffFailure.ProtocolMismatch, $"The receiver at {_control.Description} describes its blocks wrongly: {wrong}");
         _mapping = shared;

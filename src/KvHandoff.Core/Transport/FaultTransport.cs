@@ -37,6 +37,7 @@ public sealed class FaultTransport(ITransport inner, FaultPlan plan, string pref
     private IConnection Wrap(IConnection connection, FaultSides side, ref int last) =>
         !plan.Sides.HasFlag(side) ? connection
         : connection is ISharedMemoryPeer window ? new FaultSharedConnection(connection, window, plan, side, Interlocked.Increment(ref last))
+        : connection is IRemoteMemoryPeer peer ? new FaultRemoteConnection(connection, peer, plan, side, Interlocked.Increment(ref last))
         : new FaultConnection(connection, plan, side, Interlocked.Increment(ref last));
 
     private sealed class Listener(FaultTransport owner, ITransportListener listener) : ITransportListener

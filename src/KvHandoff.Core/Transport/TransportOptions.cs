@@ -44,4 +44,19 @@ public sealed record TransportOptions
     /// <summary>Memory that peers of a shared-memory listener may map, read and write; they get every descriptor in this order.</summary>
     /// <remarks>Defaults to none. The regions must outlive the listener and its connections.</remarks>
     public ImmutableArray<SharedSlab> SharedRegions { get; init; } = [];
+
+    /// <summary>Memory that peers of a <c>ucx</c> listener may write from afar; they get the keys of every region in this order.</summary>
+    /// <remarks>Defaults to none. The regions must outlive the listener and its connections, and are registered (pinned where the network needs it) as long.</remarks>
+    public ImmutableArray<MemoryRegion> RemoteRegions { get; init; } = [];
+
+    /// <summary>Transports that UCX may choose from, in the form of its variable UCX_TLS, such as <c>rc,tcp</c>.</summary>
+    /// <remarks>Defaults to null: what the environment says, else all that it has. Other transports ignore it.</remarks>
+    public string? UcxTransports { get; init; }
+
+    /// <summary>Whether a <c>ucx</c> listener lets peers write into <see cref="RemoteRegions"/>.</summary>
+    /// <remarks>
+    /// Defaults to null: where the network does so by itself (RDMA). True lets UCX emulate it elsewhere, for tests: that is slower than a stream, and UCX ends the process of a
+    /// receiver whose sender dies in the middle of an emulated write.
+    /// </remarks>
+    public bool? UcxOneSided { get; init; }
 }

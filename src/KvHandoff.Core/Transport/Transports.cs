@@ -7,7 +7,7 @@ namespace KvHandoff.Transport;
 public static class Transports
 {
     private static readonly ITransport[] BuiltIn =
-        [TcpTransport.Instance, UnixSocketTransport.Instance, TlsTransport.Instance, LoopbackTransport.Instance, SharedMemoryTransport.Instance];
+        [TcpTransport.Instance, UnixSocketTransport.Instance, TlsTransport.Instance, LoopbackTransport.Instance, SharedMemoryTransport.Instance, UcxTransport.Instance];
 
     private static readonly ConcurrentDictionary<string, ITransport> ByScheme =
         new(BuiltIn.Select(t => KeyValuePair.Create(t.Name, t)), StringComparer.Ordinal);

@@ -40,6 +40,7 @@ public sealed partial class ContainmentTests
 
     private static bool MayBeUnsafe(string file) =>
         file.EndsWith(".Vectorized.cs", StringComparison.Ordinal)
+        || file.EndsWith(".Native.cs", StringComparison.Ordinal)
         || IsNativeBinding(file)
         || file.Contains($"{Path.DirectorySeparatorChar}Memory{Path.DirectorySeparatorChar}", StringComparison.Ordinal)
         || file.Contains($"{Path.DirectorySeparatorChar}KvHandoff.Native{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
