@@ -24,6 +24,36 @@ public sealed class UcxLeftoverTests
         Assert.InRange(DescriptorCount(), 1, descriptors + 20);
     }
 
+    [UcxFact]
+    public async Task Connects_that_are_given_up_halfway_harm_nobody()
+    {
+        // UCX 1.13 ends the process when an endpoint is closed that has not connected yet.
+        await using (ITransportListener listener = await Transport.ListenAsync(UcxRows.Anywhere, UcxRows.Over(UcxRows.Tcp), default))
+        {
+            var random = new Random(9);
+            int cancelled = 0;
+            for (int i = 0; i < 60; i++)
+            {
+                using var limit = new CancellationTokenSource(TimeSpan.FromMilliseconds(random.NextDouble() * 12));
+                try
+                {
+                    using IConnection client = await Transport.ConnectAsync(listener.Endpoint, UcxRows.Over(UcxRows.Tcp), limit.Token);
+                }
+                catch (OperationCanceledException)
+                {
+                    cancelled++;
+                }
+            }
+
+            Assert.InRange(cancelled, 1, 60);
+            using IConnection last = await Transport.ConnectAsync(listener.Endpoint, UcxRows.Over(UcxRows.Tcp), default).WaitAsync(Blocking.Limit);
+            Assert.True(last.Send(new byte[10]).IsOk);
+        }
+
+        await EndAsync(() => UcxWorker.Count == 0);
+        Assert.Equal(0, UcxWorker.Count);
+    }
+
     private static async Task OpenAndCloseAsync(int count)
     {
         await using (ITransportListener listener = await Transport.ListenAsync(UcxRows.Anywhere, UcxRows.Over(UcxRows.Tcp), default))
