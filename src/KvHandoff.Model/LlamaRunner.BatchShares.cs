@@ -9,7 +9,7 @@ public sealed partial class LlamaRunner
     // Four panels: what a row that is in no tile takes at once.
     private const int ShareColumns = 4 * PanelProduct.PanelColumns;
 
-    // Up to here a step waits for the weights, not for the products: four rows take the time of one, and a second thread little off it.
+    // Up to here the products wait for the weights: four rows take about the time of one.
     private const int RowsOfOneThread = 4;
 
     private float[] _batchNormed = [], _batchProjected = [], _batchGate = [], _batchUp = [];

@@ -217,7 +217,7 @@ internal sealed partial class UcxConnection
 
         if (_closing != 0 && !UcxEndpoint.TryFinish(ref _closing, out _)) return UcxAttention.Soon;
         if (_wiring != 0 && !UcxEndpoint.TryFinish(ref _wiring, out _)) return UcxAttention.Soon;
-        // Without & on purpose: each has to come to its end.
+        // All are asked, whatever the first says: each has to come to its end.
         if (!(_data.AreFree() & _control.AreFree() & WritesAreDone())) return UcxAttention.Soon;
         _peerGone.TrySetResult();
         // Closed last: its end tells the peer that nothing more comes from here, not even writes.
